@@ -1,0 +1,35 @@
+// Package vswitch is a software Ethernet switch and the world it stands in: a
+// virtual clock, an event loop and a settle barrier that make everything that
+// happens on the switch happen again, byte for byte, on the next run.
+//
+// (The directory is called switch; switch is a Go keyword, so the package is
+// called vswitch.)
+//
+// # A map of the package
+//
+//   - [World] owns time, order and the run: [World.Run] is the only way in.
+//   - [Switch] forwards frames between its ports, as a learning switch or a hub.
+//   - [Port] is one socket of a switch with the cable plugged into it; what hangs
+//     at the other end of the cable is an [Endpoint].
+//   - [Frame] is one Ethernet frame on its way.
+//   - [Rule] decides what becomes of a frame; its answer is a [Verdict].
+//   - [Recorder] is told of every [Event]: ports, frames with their whole fate,
+//     deliveries.
+//   - [Node] is a party of the world (a host, a raw interface): it gives timers
+//     ([Clock]) and blocking calls ([Op]) their place in the world's order.
+//   - [Derive] and [NewRand] make independent random streams out of one seed.
+//
+// The package imports the standard library only. It knows no protocol above
+// Ethernet, no file format and no flag.
+//
+// # Time and order
+//
+// A world's clock stands still while anything runs. The loop repeats: wait until
+// no goroutine of the process runs or can run (settle), take the frames that the
+// ports were given, in port order, and decide their fate; execute the blocking
+// calls that can proceed, one at a time, in a fixed order; and when none can,
+// move the clock to the next event. Events of one instant are ordered by class
+// (frame deliveries, then timers of stacks, then timers of applications), then
+// by node in order of creation, then by that node's own sequence. Nothing in
+// this order depends on the Go scheduler or on the wall clock.
+package vswitch

@@ -1,0 +1,325 @@
+package vswitch
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// lingering is how much virtual time connections in mid-close get after the
+	// last client application has returned.
+	lingering = time.Second
+	// maxStepsPerInstant bounds what may happen without the clock moving.
+	maxStepsPerInstant = 8 << 20
+	// longJump is the smallest jump of the clock before which the loop looks for
+	// goroutines that sleep in real time.
+	longJump = 100 * time.Millisecond
+)
+
+// Run runs the world: it calls main and the functions given to [World.Go] and
+// [World.Background] on goroutines of their own, moves frames and the clock, and
+// returns when main and all client applications have returned, no frame is in
+// flight and no connection is in mid-close (those get at most one virtual second
+// more). Then every parked call returns net.ErrClosed, in order.
+//
+// While it runs, the process has GOMAXPROCS 1 and no automatic garbage
+// collection; both are restored. Worlds of one process run one after the other.
+//
+// The error joins what main, the applications, the recorder and the harness
+// itself report; see [IsHarnessError]. A world runs once.
+func (w *World) Run(ctx context.Context, main func(context.Context) error) error {
+	restore, err := seize(ctx)
+	if err != nil {
+		return err
+	}
+	defer restore()
+
+	appCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.mu.Lock()
+	if w.phase != idle {
+		w.mu.Unlock()
+		return errors.New("World.Run: a world runs only once")
+	}
+	w.phase = running
+	w.ctx = appCtx
+	apps := append([]*application{{name: "main", fn: main, client: true}}, w.apps...)
+	w.apps = apps
+	w.mu.Unlock()
+
+	began := time.Now()
+	w.settler.start(began.Add(w.cfg.WallLimit))
+	w.watch.start()
+	harness := w.launchAll(apps)
+	if harness == nil {
+		harness = w.loop(ctx)
+	}
+	ended := w.nowNanos()
+	portsErr := w.closePorts()
+	closeErr := w.shutdown(cancel)
+	w.stats.Virtual = time.Duration(ended - w.start)
+	w.stats.Wall = time.Since(began)
+
+	w.mu.Lock()
+	w.phase = closed
+	w.mu.Unlock()
+	return w.verdict(harness, portsErr, closeErr)
+}
+
+// launchAll starts applications one by one, so that what they do before their
+// first blocking call happens in their order.
+func (w *World) launchAll(apps []*application) error {
+	for _, a := range apps {
+		w.mu.Lock()
+		w.launch(a)
+		w.mu.Unlock()
+		if err := w.settler.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verdict joins the errors of a run. Applications that failed because the
+// harness did are not blamed for it.
+func (w *World) verdict(harness error, more ...error) error {
+	errs := []error{harness}
+	for _, a := range w.apps {
+		switch {
+		case !a.done || a.err == nil:
+		case errors.Is(a.err, errClosed) && (harness != nil || !a.client):
+		case errors.Is(a.err, context.Canceled) && harness != nil:
+		case a.name == "main":
+			errs = append(errs, a.err)
+		default:
+			errs = append(errs, fmt.Errorf("%s: %w", a.name, a.err))
+		}
+	}
+	return errors.Join(append(errs, more...)...)
+}
+
+// loop is the life of the world, until nothing is left to do.
+func (w *World) loop(ctx context.Context) error {
+	over := int64(-1) // when the last client returned
+	for {
+		if err := w.settler.settle(); err != nil {
+			return w.explain(err)
+		}
+		if err := w.take(); err != nil {
+			return err
+		}
+		if err := w.checkLimits(ctx); err != nil {
+			return err
+		}
+		if op := w.nextReady(); op != nil {
+			w.step()
+			w.try(op)
+			if err := w.collectGarbage(); err != nil {
+				return w.explain(err)
+			}
+			continue
+		}
+		if over < 0 && w.clientsDone() {
+			over = w.nowNanos()
+		}
+		if over >= 0 && !w.unfinished(over) {
+			return w.watch.probe(w)
+		}
+		ev := w.nextEvent(true)
+		if ev == nil {
+			if over >= 0 {
+				return w.watch.probe(w)
+			}
+			return w.deadlock()
+		}
+		if jump := time.Duration(ev.at - w.nowNanos()); jump > 0 {
+			if err := w.mayJump(jump); err != nil {
+				return err
+			}
+			if ev.at-w.start > int64(w.cfg.Limit) {
+				w.now.Store(w.start + int64(w.cfg.Limit))
+				return w.explain(fmt.Errorf("%w: %v of virtual time", ErrLimit, w.cfg.Limit))
+			}
+			w.now.Store(ev.at)
+			w.steps = 0
+		}
+		w.step()
+		ev = w.nextEvent(false)
+		if ev.port == nil {
+			ev.fire()
+		} else if err := w.arrive(ev); err != nil {
+			return err
+		}
+		if err := w.collectGarbage(); err != nil {
+			return w.explain(err)
+		}
+	}
+}
+
+func (w *World) step() {
+	w.stats.Events++
+	w.steps++
+}
+
+// try executes one call, if it can proceed.
+func (w *World) try(op *Op) {
+	if op.Try() {
+		w.mu.Lock()
+		w.finish(op, nil)
+		w.mu.Unlock()
+	}
+}
+
+// unfinished reports whether the world still has frames in flight, or, for a
+// while, connections in mid-close.
+func (w *World) unfinished(over int64) bool {
+	w.mu.Lock()
+	for _, s := range w.switches {
+		for _, p := range s.ports {
+			if p.inFlight > 0 {
+				w.mu.Unlock()
+				return true
+			}
+		}
+	}
+	nodes := w.nodes
+	w.mu.Unlock()
+	if ev := w.nextEvent(true); ev == nil || ev.at > over+int64(lingering) {
+		return false
+	}
+	for _, n := range nodes {
+		if n.busy != nil && n.busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// checkLimits ends a run whose context is done or whose time is up.
+func (w *World) checkLimits(ctx context.Context) error {
+	if w.steps > maxStepsPerInstant {
+		return w.explain(fmt.Errorf("%w: %d events at one instant", ErrStuck, w.steps))
+	}
+	if w.stats.Events%64 != 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return w.explain(context.Cause(ctx))
+	}
+	if time.Now().After(w.settler.deadline) {
+		return w.explain(fmt.Errorf("%w: %v of wall time", ErrLimit, w.cfg.WallLimit))
+	}
+	return nil
+}
+
+// mayJump makes sure that nobody waits in real time for what the jump passes over.
+func (w *World) mayJump(d time.Duration) error {
+	if err := w.watch.probeSometimes(w); err != nil {
+		return err
+	}
+	if d > longJump {
+		return w.watch.sleepers(w)
+	}
+	return nil
+}
+
+// deadlock is the error of a world in which nothing will happen any more.
+func (w *World) deadlock() error {
+	if err := w.watch.sleepers(w); err != nil {
+		return err
+	}
+	if err := w.watch.probe(w); err != nil {
+		return err
+	}
+	err := fmt.Errorf("%w: nothing is to come and applications wait", ErrDeadlock)
+	if outside := w.watch.outside(); outside != "" {
+		err = fmt.Errorf("%w; outside the network: %s", err, outside)
+	}
+	return w.explain(err)
+}
+
+// explain adds to an error when it came and who waits on what.
+func (w *World) explain(err error) error {
+	var names []string
+	w.mu.Lock()
+	for _, a := range w.apps {
+		if a.client && !a.done {
+			names = append(names, a.name)
+		}
+	}
+	w.mu.Unlock()
+	at := time.Duration(w.nowNanos() - w.start)
+	msg := fmt.Sprintf("at %v", at)
+	if len(names) > 0 {
+		msg += "; not finished: " + strings.Join(names, ", ")
+	}
+	if s := w.waiters(); s != "" {
+		msg += "; " + s
+	}
+	return fmt.Errorf("%w (%s)", err, msg)
+}
+
+// shutdown gives every parked call its error, in order, until all applications
+// have returned. Closes are executed.
+func (w *World) shutdown(cancel func()) error {
+	w.mu.Lock()
+	w.phase = closing
+	w.mu.Unlock()
+	cancel()
+	// A run that ended because the wall limit passed still has to be cleaned up.
+	w.settler.deadline = time.Now().Add(5 * time.Second)
+	for range maxStepsPerInstant {
+		if err := w.settler.settle(); err != nil {
+			return err
+		}
+		op := w.nextWaiting()
+		if op == nil {
+			return w.unreturned()
+		}
+		err := errClosed
+		if op.Kind == OpClose && op.Try() {
+			err = nil
+		}
+		w.mu.Lock()
+		w.finish(op, err)
+		w.mu.Unlock()
+	}
+	return fmt.Errorf("%w: applications keep calling after the end of the run (%s)", ErrStuck, w.waiters())
+}
+
+// nextWaiting returns the first of all parked calls in the world's order, or nil.
+func (w *World) nextWaiting() *Op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for op := range w.waiting {
+		if op.index < 0 {
+			heap.Push(&w.ready, op)
+		}
+	}
+	if len(w.ready) == 0 {
+		return nil
+	}
+	return w.ready[0]
+}
+
+// unreturned is the error of applications that did not return although none of
+// their calls is parked any more.
+func (w *World) unreturned() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for _, a := range w.apps {
+		if !a.done {
+			names = append(names, a.name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: the run is over and %s did not return; outside the network: %s",
+		ErrStuck, strings.Join(names, ", "), w.watch.outside())
+}

@@ -1,0 +1,203 @@
+package vswitch
+
+import "time"
+
+// Defaults of a [PortConfig].
+const (
+	DefaultMTU     = 1500
+	DefaultLatency = 25 * time.Microsecond
+	DefaultQueue   = 1000 // frames
+	MaxMTU         = 65535
+)
+
+// Endpoint is what hangs at a port's cable.
+type Endpoint interface {
+	// Deliver hands over one frame, with its Ethernet header, that arrived now.
+	// It is called by the world's loop and must not block. data is the
+	// endpoint's own copy: it may change it, and must not keep it after Deliver
+	// returns. An endpoint that cannot take the frame drops it and counts.
+	Deliver(data []byte)
+}
+
+// EndpointFunc lets a plain function be an [Endpoint].
+type EndpointFunc func(data []byte)
+
+// Deliver calls fn.
+func (fn EndpointFunc) Deliver(data []byte) { fn(data) }
+
+// PortConfig describes a port and its cable. The zero value is a port with
+// default name, address, MTU and latency, and no rate limit.
+type PortConfig struct {
+	// Name is how rules and recordings call the port: letters, digits, and
+	// _ . - inside. Default "port" and the port's number.
+	Name string
+
+	// MAC is the address of the endpoint behind the port. Default PortMAC(number).
+	MAC MAC
+
+	// MTU is the largest payload after the 14-byte Ethernet header, in bytes;
+	// an 802.1Q tag does not count. Default DefaultMTU, at most MaxMTU.
+	MTU int
+
+	// Latency is the one-way latency of the cable, the same in both directions;
+	// a frame takes the sender's and the receiver's. Default DefaultLatency,
+	// at least 1ns.
+	Latency time.Duration
+
+	// Rate limits the cable in each direction, in bits per second of frame
+	// bytes (Ethernet header included; preamble, FCS and gap not). 0: no limit.
+	Rate int64
+
+	// Queue is how many frames may wait for a rate-limited direction, the one
+	// being sent not counted; one more is dropped at the tail. Default
+	// DefaultQueue. Without Rate it has no effect.
+	Queue int
+}
+
+// Counters are a port's books. Tx is what the endpoint sent into the switch,
+// Rx what the switch delivered to the endpoint. Bytes count Ethernet headers.
+type Counters struct {
+	TxFrames, TxBytes uint64
+	RxFrames, RxBytes uint64
+
+	// Frames that Send refused; they never entered the switch and are in no recording.
+	Runts, Oversize, TxQueueFull uint64
+
+	// What this port as a receiver lost, by cause (copies are not counted:
+	// a lost frame has none).
+	RxLost [len(lossNames)]uint64
+
+	// Frames this port sent that were lost on its own cable, by cause other
+	// than a rule.
+	TxLost [len(lossNames)]uint64
+
+	// Copies that rules made for this port as a receiver.
+	RxCopies uint64
+
+	// Frames and copies still in flight towards the port when it closed.
+	RxInFlight uint64
+}
+
+// Port is one socket of a switch, with the cable plugged into it.
+type Port struct {
+	sw       *Switch
+	cfg      PortConfig
+	number   int
+	endpoint Endpoint
+
+	// Guarded by the world's mu.
+	outbox  [][]byte
+	dirty   bool
+	closing bool
+	down    bool
+
+	// The loop's; fields of counters for refused frames are guarded by mu.
+	closed   bool
+	up       wire // from the endpoint to the switch
+	downlink wire // from the switch to the endpoint
+	seq      uint64
+	inFlight uint64
+	counters Counters
+}
+
+// maxOutbox is how many frames an endpoint may send before the world's loop
+// takes them; it bounds the memory that a goroutine that only sends can use.
+const maxOutbox = 16384
+
+// Number is the port's number: world-wide, from 0, in order of creation.
+func (p *Port) Number() int { return p.number }
+
+// Name is the port's name.
+func (p *Port) Name() string { return p.cfg.Name }
+
+// MAC is the address of the endpoint behind the port.
+func (p *Port) MAC() MAC { return p.cfg.MAC }
+
+// MTU is the largest payload after the Ethernet header, in bytes.
+func (p *Port) MTU() int { return p.cfg.MTU }
+
+// Latency is the cable's one-way latency.
+func (p *Port) Latency() time.Duration { return p.cfg.Latency }
+
+// Rate is the cable's limit in bit/s in each direction, 0 for none.
+func (p *Port) Rate() int64 { return p.cfg.Rate }
+
+// Queue is how many frames may wait for a rate-limited direction.
+func (p *Port) Queue() int { return p.cfg.Queue }
+
+// Switch returns the switch the port belongs to.
+func (p *Port) Switch() *Switch { return p.sw }
+
+// Counters returns the port's books. Call it when the world is not running, or
+// from one of the world's own goroutines or callbacks (a [Recorder] may).
+func (p *Port) Counters() Counters {
+	c := p.counters
+	c.RxInFlight = p.inFlight
+	return c
+}
+
+// Send puts one frame, with its Ethernet header and without FCS, on the cable.
+// It copies data, never blocks, and may be called from any goroutine. The frame
+// enters the switch at the current instant. The error is ErrRunt, a [*SizeError]
+// (ErrTooBig), ErrQueueFull, or net.ErrClosed after Close; each refusal but the
+// last is counted.
+func (p *Port) Send(data []byte) error {
+	w := p.sw.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case p.closing || w.phase >= closing:
+		return errClosed
+	case len(data) < HeaderLen:
+		p.counters.Runts++
+		return ErrRunt
+	case len(data) > p.maxLen(data):
+		p.counters.Oversize++
+		return &SizeError{Port: p.cfg.Name, Len: len(data), MTU: p.cfg.MTU}
+	case len(p.outbox) >= maxOutbox:
+		p.counters.TxQueueFull++
+		return ErrQueueFull
+	}
+	p.outbox = append(p.outbox, append(w.buffer(len(data)), data...))
+	w.markDirty(p)
+	return nil
+}
+
+// maxLen is the longest frame that fits the port's MTU, given the frame's tag.
+func (p *Port) maxLen(data []byte) int {
+	n := p.cfg.MTU + HeaderLen
+	if data[12] == 0x81 && data[13] == 0x00 {
+		n += vlanTagLen
+	}
+	return n
+}
+
+// SetUp plugs the cable in (true, the initial state) or pulls it out. Frames
+// that enter while the sender's or the receiver's cable is down are lost and
+// counted; frames in flight arrive.
+func (p *Port) SetUp(up bool) {
+	w := p.sw.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.down = !up
+}
+
+func (p *Port) isDown() bool {
+	p.sw.w.mu.Lock()
+	defer p.sw.w.mu.Unlock()
+	return p.down
+}
+
+// Close takes the port off its switch: what was sent before is still forwarded,
+// nothing is delivered any more, and frames in flight towards it are counted.
+// It may be called more than once and does not block.
+func (p *Port) Close() error {
+	w := p.sw.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !p.closing {
+		p.closing = true
+		w.markDirty(p)
+	}
+	return nil
+}

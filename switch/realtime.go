@@ -1,0 +1,259 @@
+package vswitch
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// realTimeWatch finds goroutines of applications that wait in real time. The
+// world's clock cannot make them wait in virtual time, and whatever they do
+// comes at another point in every run, so a run in which there is one must end.
+//
+// A goroutine in time.Sleep is seen in its state. One that a timer or ticker
+// wakes through a channel looks like any other receiver while it waits; it is
+// noticed by waking for a moment while everything ought to be at rest.
+type realTimeWatch struct {
+	before map[string]bool // goroutines that are older than the run
+	next   time.Time       // of the next probe, in real time
+	buf    []byte
+}
+
+const (
+	probeEvery  = 50 * time.Millisecond // of real time
+	probeLength = time.Millisecond      // of real time
+)
+
+// instead is what to use in place of real time.
+const instead = "use the host's Sleep, AfterFunc, WithTimeout or deadlines, which run on the world's clock"
+
+func (r *realTimeWatch) start() {
+	r.before = map[string]bool{}
+	for _, g := range r.goroutines() {
+		r.before[g.id] = true
+	}
+	r.next = time.Now()
+}
+
+// goroutine is one goroutine of a dump of all.
+type goroutine struct {
+	id    string
+	state string // "sleep", "chan receive", …, without how long
+	stack string
+}
+
+// goroutines dumps all goroutines but the caller's.
+func (r *realTimeWatch) goroutines() []goroutine {
+	if r.buf == nil {
+		r.buf = make([]byte, 1<<18)
+	}
+	n := runtime.Stack(r.buf, true)
+	for n == len(r.buf) && n < 1<<26 {
+		r.buf = make([]byte, 4*n)
+		n = runtime.Stack(r.buf, true)
+	}
+	return parseGoroutines(r.buf[:n])
+}
+
+// parseGoroutines splits the text of runtime.Stack, leaving out the first
+// goroutine, which is the caller's.
+func parseGoroutines(dump []byte) []goroutine {
+	var gs []goroutine
+	for i, part := range bytes.Split(dump, []byte("\n\n")) {
+		head, stack, ok := strings.Cut(string(part), "\n")
+		id, state, found := strings.Cut(strings.TrimPrefix(head, "goroutine "), " [")
+		if i == 0 || !ok || !found {
+			continue
+		}
+		state, _, _ = strings.Cut(strings.TrimSuffix(state, "]:"), ",")
+		gs = append(gs, goroutine{id, state, stack})
+	}
+	return gs
+}
+
+// frame is one call in a goroutine's stack.
+type frame struct{ fn, pos string }
+
+func (g goroutine) frames() []frame {
+	lines := strings.Split(g.stack, "\n")
+	var fs []frame
+	for i := 0; i+1 < len(lines); i += 2 {
+		fn := strings.TrimPrefix(lines[i], "created by ")
+		pos, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
+		fs = append(fs, frame{fn, pos})
+	}
+	return fs
+}
+
+// culprit returns the innermost call outside the standard library, gVisor and
+// this package: the line of the application that waits. ok is false if there is none.
+func culprit(fs []frame) (f frame, ok bool) {
+	for _, f := range fs {
+		if !f.library() {
+			return f, true
+		}
+	}
+	return frame{}, false
+}
+
+// library reports whether a call is in the runtime, the standard library, gVisor
+// or this package. A package of the standard library has no dot in the first
+// element of its path, and its files lie in src/ below the Go tree (or, with
+// -trimpath, in a directory named like the package).
+func (f frame) library() bool {
+	slash := strings.LastIndex(f.fn, "/") + 1
+	name, _, _ := strings.Cut(f.fn[slash:], ".")
+	pkg := f.fn[:slash] + name
+	if strings.HasPrefix(pkg, "gvisor.dev/") || strings.HasSuffix(pkg, "/vnreplay/switch") {
+		return true
+	}
+	if first, _, _ := strings.Cut(pkg, "/"); strings.Contains(first, ".") {
+		return false
+	}
+	for _, pkg := range []string{pkg, "runtime"} { // time.Sleep is in the runtime
+		if strings.Contains(f.pos, "/src/"+pkg+"/") || strings.HasPrefix(f.pos, pkg+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// where describes a goroutine by the application's line it waits in.
+func (g goroutine) where() string {
+	fs := g.frames()
+	f, ok := culprit(fs)
+	if !ok && len(fs) > 0 {
+		f = fs[0]
+	}
+	return f.pos + " [" + g.state + "]"
+}
+
+// parked reports whether the goroutine waits in a call of the world, or belongs
+// to a stack.
+func (g goroutine) parked() bool {
+	return strings.Contains(g.stack, "/vnreplay/switch.(*Node).Do(") ||
+		strings.Contains(g.stack, "gvisor.dev/gvisor/pkg/tcpip/transport/tcp.(*processor)")
+}
+
+// sleepers fails if a goroutine of the run is in time.Sleep.
+func (r *realTimeWatch) sleepers(w *World) error {
+	for _, g := range r.goroutines() {
+		if g.state == "sleep" && !r.before[g.id] {
+			return w.explain(fmt.Errorf("%w: %s sleeps by the wall clock: %s", ErrRealTime, strings.TrimSuffix(g.where(), " [sleep]"), instead))
+		}
+	}
+	return nil
+}
+
+// outside lists goroutines of the run that wait, but not in a call of the world.
+func (r *realTimeWatch) outside() string {
+	var s []string
+	for _, g := range r.strangers(5) {
+		s = append(s, g.where())
+	}
+	return strings.Join(s, ", ")
+}
+
+// strangers returns the goroutines of the run that are not parked in the world,
+// at most so many, those of applications proper first.
+func (r *realTimeWatch) strangers(most int) []goroutine {
+	var apps, libs []goroutine
+	for _, g := range r.goroutines() {
+		if r.before[g.id] || g.parked() {
+			continue
+		}
+		if _, ok := culprit(g.frames()); ok {
+			apps = append(apps, g)
+		} else {
+			libs = append(libs, g)
+		}
+	}
+	all := append(apps, libs...)
+	return all[:min(len(all), most)]
+}
+
+// probeSometimes probes when the last probe is long enough ago.
+func (r *realTimeWatch) probeSometimes(w *World) error {
+	if time.Now().Before(r.next) {
+		return nil
+	}
+	return r.probe(w)
+}
+
+// probe watches, for a moment in which everything is at rest, whether a
+// goroutine of the run is woken all the same. The runtime's profile of blocking
+// counts waits that ended, with the line that waited; while nothing of the world
+// happens, no wait ends but those that real time ends. When probes happen is of
+// no consequence to the run. They reset the process's block profile rate.
+func (r *realTimeWatch) probe(w *World) error {
+	runtime.SetBlockProfileRate(1)
+	before := waitsEnded()
+	for start := time.Now(); time.Since(start) < probeLength; {
+		runtime.Gosched()
+	}
+	after := waitsEnded()
+	runtime.SetBlockProfileRate(0)
+	r.next = time.Now().Add(probeEvery)
+	if err := w.settler.settle(); err != nil {
+		return w.explain(err)
+	}
+	if after.total == before.total {
+		return nil
+	}
+	var woken []string
+	for _, g := range r.strangers(1 << 20) {
+		f, ok := culprit(g.frames())
+		if ok && after.at[f.pos] > before.at[f.pos] && !slices.Contains(woken, f.pos) {
+			woken = append(woken, f.pos)
+		}
+	}
+	if len(woken) == 0 {
+		return nil // older than the run: not the application's
+	}
+	slices.Sort(woken)
+	return w.explain(fmt.Errorf("%w: a timer or ticker wakes a goroutine by the wall clock: %s: %s",
+		ErrRealTime, strings.Join(woken, ", "), instead))
+}
+
+// waits counts the waits that ended, all, and by the application's line.
+type waits struct {
+	total int64
+	at    map[string]int64
+}
+
+func waitsEnded() waits {
+	n, _ := runtime.BlockProfile(nil)
+	records := make([]runtime.BlockProfileRecord, n+16)
+	n, _ = runtime.BlockProfile(records)
+	ws := waits{at: map[string]int64{}}
+	for _, rec := range records[:n] {
+		var fs []frame
+		for it := runtime.CallersFrames(rec.Stack()); ; {
+			f, more := it.Next()
+			fs = append(fs, frame{f.Function, fmt.Sprintf("%s:%d", f.File, f.Line)})
+			if !more {
+				break
+			}
+		}
+		ws.total += rec.Count
+		if f, ok := culprit(fs); ok {
+			ws.at[f.pos] += rec.Count
+		}
+	}
+	return ws
+}
+
+// busyGoroutines describes the goroutines that run or could run.
+func busyGoroutines() string {
+	r := &realTimeWatch{}
+	var s []string
+	for _, g := range r.goroutines() {
+		if g.state == "running" || g.state == "runnable" || g.state == "syscall" {
+			s = append(s, g.where())
+		}
+	}
+	return strings.Join(s, ", ")
+}

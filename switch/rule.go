@@ -1,0 +1,135 @@
+package vswitch
+
+import "time"
+
+// Rule decides what becomes of frames. A switch asks its rules, in the order in
+// which they were added, at the instant a frame enters.
+type Rule interface {
+	// Judge gives the verdict on one frame for one cable. For every frame a rule
+	// is asked first about the sender's cable, with to == nil (that verdict holds
+	// for all receivers), and then about the cable to each receiver, in port
+	// order. It is always shown the frame as it was sent, whatever other rules
+	// decided.
+	//
+	// Judge must not keep or change f, block, send, ask the time (f.At is the
+	// time) or draw from a random source that others share. It is never called
+	// concurrently.
+	Judge(f *Frame, to *Port) Verdict
+}
+
+// RuleFunc lets a plain function be a [Rule].
+type RuleFunc func(f *Frame, to *Port) Verdict
+
+// Judge calls fn.
+func (fn RuleFunc) Judge(f *Frame, to *Port) Verdict { return fn(f, to) }
+
+// Verdict is what one rule does to a frame on one cable. The zero Verdict leaves
+// it alone. The verdicts of several rules compose in the order of the rules, the
+// sender's cable and the receiver's taken together: delays add up, copies add up
+// (the last rule with a gap names the gap), edits are applied one after the
+// other, and one drop drops the frame with all its copies.
+type Verdict struct {
+	// Drop loses the frame on this cable.
+	Drop bool
+
+	// Copies is how many extra copies arrive, each Gap after the one before.
+	// Copies are not judged again.
+	Copies int
+	Gap    time.Duration
+
+	// Delay is added to the cables' latency. Never negative.
+	Delay time.Duration
+
+	// Edits change bytes, in order. All copies carry the changed bytes.
+	Edits []Edit
+
+	// Reason, if any, is a short text for the recording, of letters, digits and
+	// the punctuation -_.:/+ (others are written as '_').
+	Reason string
+}
+
+// IsZero reports whether the verdict leaves the frame alone.
+func (v *Verdict) IsZero() bool {
+	return !v.Drop && v.Copies == 0 && v.Delay == 0 && len(v.Edits) == 0
+}
+
+// Edit replaces bytes of a frame. Old and New have the same length, and
+// Offset+len(Old) lies within the frame.
+type Edit struct {
+	Offset int    // from the first byte of the Ethernet header
+	Old    []byte // what stood there when the rule was asked, for the recording
+	New    []byte // what stands there afterwards
+}
+
+// Hit is one verdict that did something: which rule, on which cable.
+type Hit struct {
+	Rule *InstalledRule
+	// To is the receiving port, or nil for the sender's cable.
+	To *Port
+	Verdict
+}
+
+// InstalledRule is a rule in its place on a switch.
+type InstalledRule struct {
+	number int
+	name   string
+	rule   Rule
+	sw     *Switch
+	// frames it was counted for, by what it did; frames, not receivers.
+	counts  RuleCounts
+	lastSeq uint64 // the frame counts were last raised for, per kind
+	seen    hitKind
+}
+
+// RuleCounts says how many frames a rule affected. A frame is counted once in
+// each field that applies, however many receivers were affected.
+type RuleCounts struct {
+	Frames  uint64 // affected in any way
+	Dropped uint64
+	Copied  uint64 // frames that were duplicated, not copies made
+	Changed uint64 // frames of which bytes were changed
+	Delayed uint64
+}
+
+// Number is the rule's place among the rules ever added to its switch, from 1.
+// Numbers are not reused.
+func (r *InstalledRule) Number() int { return r.number }
+
+// Name is the name it was added under: the recording's "rule=".
+func (r *InstalledRule) Name() string { return r.name }
+
+// Counts returns what the rule did so far. Call it when the world is not
+// running, or from one of its own goroutines.
+func (r *InstalledRule) Counts() RuleCounts { return r.counts }
+
+// Remove takes the rule off its switch: frames that enter from now on are not
+// judged by it. It may be called more than once.
+func (r *InstalledRule) Remove() { r.sw.removeRule(r) }
+
+type hitKind uint8
+
+const (
+	hitAny hitKind = 1 << iota
+	hitDrop
+	hitCopy
+	hitChange
+	hitDelay
+)
+
+// count adds one verdict on frame seq to the rule's counts.
+func (r *InstalledRule) count(seq uint64, v *Verdict) {
+	if r.lastSeq != seq {
+		r.lastSeq, r.seen = seq, 0
+	}
+	add := func(k hitKind, did bool, n *uint64) {
+		if did && r.seen&k == 0 {
+			r.seen |= k
+			*n++
+		}
+	}
+	add(hitAny, true, &r.counts.Frames)
+	add(hitDrop, v.Drop, &r.counts.Dropped)
+	add(hitCopy, v.Copies > 0, &r.counts.Copied)
+	add(hitChange, len(v.Edits) > 0, &r.counts.Changed)
+	add(hitDelay, v.Delay > 0, &r.counts.Delayed)
+}

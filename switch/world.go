@@ -1,0 +1,358 @@
+package vswitch
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of a [Config].
+const (
+	DefaultLimit     = time.Hour
+	DefaultWallLimit = time.Minute
+)
+
+// DefaultStart is the instant at which a world's clock starts.
+var DefaultStart = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// Config describes a world.
+type Config struct {
+	// Seed is where all randomness of the world comes from.
+	Seed uint64
+	// Start is the instant at which the clock starts. Default DefaultStart.
+	Start time.Time
+	// Limit ends a run with an error after so much virtual time. Default DefaultLimit.
+	Limit time.Duration
+	// WallLimit ends a run with an error after so much real time. Default DefaultWallLimit.
+	WallLimit time.Duration
+}
+
+type phase uint8
+
+const (
+	idle    phase = iota // before Run
+	running              // applications run
+	closing              // the run is over, parked calls get their error
+	closed
+)
+
+// World is a set of switches and nodes that share a virtual clock and an order
+// of everything. Make it, make its switches and hosts, call [World.Run] once,
+// and [World.Close] it.
+type World struct {
+	cfg   Config
+	start int64 // ns since 1970
+	now   atomic.Int64
+
+	mu       sync.Mutex // guards what goroutines other than the loop may touch
+	phase    phase
+	switches []*Switch
+	nodes    []*Node
+	byName   map[string]*Node
+	nports   int
+	events   eventQueue
+	ready    opQueue
+	waiting  map[*Op]struct{}
+	arrivals uint64
+	dirty    []*Port // with frames to take or to be closed
+	apps     []*application
+	ctx      context.Context
+	free     [][]byte
+	freeEv   []*event
+
+	// The loop's.
+	stats   Stats
+	settler settler
+	watch   realTimeWatch
+	steps   uint64 // since the clock last moved
+}
+
+// Stats is what a world did.
+type Stats struct {
+	Frames    uint64        // frames that entered switches
+	Events    uint64        // deliveries, timers and calls executed
+	Virtual   time.Duration // how far the clock went
+	Wall      time.Duration // how long the run took
+	Unordered uint64        // calls whose order only the Go scheduler decided
+}
+
+// Errors of [World.Run]. Compare with [errors.Is].
+var (
+	// ErrDeadlock: applications wait for each other and nothing is to come.
+	ErrDeadlock = errors.New("deadlock")
+	// ErrLimit: the virtual or the wall time limit has passed.
+	ErrLimit = errors.New("limit passed")
+	// ErrStuck: goroutines do not come to rest, or the clock does not move.
+	ErrStuck = errors.New("the world does not settle")
+	// ErrRealTime: an application waits in real time.
+	ErrRealTime = errors.New("real time in a virtual world")
+)
+
+// IsHarnessError reports whether err is a failure of the run as such (one of the
+// errors above) rather than of an application in it.
+func IsHarnessError(err error) bool {
+	return errors.Is(err, ErrDeadlock) || errors.Is(err, ErrLimit) || errors.Is(err, ErrStuck) || errors.Is(err, ErrRealTime)
+}
+
+// NewWorld returns a world in virtual time.
+func NewWorld(cfg Config) *World {
+	if cfg.Start.IsZero() {
+		cfg.Start = DefaultStart
+	}
+	cfg.Start = cfg.Start.UTC().Round(0)
+	if cfg.Limit <= 0 {
+		cfg.Limit = DefaultLimit
+	}
+	if cfg.WallLimit <= 0 {
+		cfg.WallLimit = DefaultWallLimit
+	}
+	w := &World{cfg: cfg, start: cfg.Start.UnixNano(), byName: map[string]*Node{}, waiting: map[*Op]struct{}{}}
+	w.now.Store(w.start)
+	return w
+}
+
+// Seed returns the world's seed.
+func (w *World) Seed() uint64 { return w.cfg.Seed }
+
+// Start returns the instant at which the clock started.
+func (w *World) Start() time.Time { return w.cfg.Start }
+
+// Now returns the current instant of the world's clock, in UTC.
+func (w *World) Now() time.Time { return time.Unix(0, w.now.Load()).UTC() }
+
+func (w *World) nowNanos() int64 { return w.now.Load() }
+
+// instant returns the instant d from now; the past is now, and the far future
+// saturates.
+func (w *World) instant(d time.Duration) int64 {
+	now := w.now.Load()
+	if d <= 0 {
+		return now
+	}
+	if at := now + int64(d); at > now {
+		return at
+	}
+	return 1<<63 - 1
+}
+
+// Lookup returns the node with the given name.
+func (w *World) Lookup(name string) (*Node, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, ok := w.byName[name]
+	return n, ok
+}
+
+// Stats returns what the world did so far. Call it when the world is not
+// running, or from one of its own goroutines.
+func (w *World) Stats() Stats { return w.stats }
+
+// application is a function that runs on a goroutine of its own in the world.
+type application struct {
+	name   string
+	fn     func(context.Context) error
+	client bool // the run waits for it
+	done   bool
+	err    error
+}
+
+// Go adds a client application: the run ends when main and all of these have
+// returned. Its error becomes part of the run's. The context is cancelled when
+// the run ends, and carries the name as its key of [WithOrder]. Before Run the
+// function waits for it; during the run it starts at once.
+func (w *World) Go(name string, fn func(context.Context) error) { w.add(name, fn, true) }
+
+// Background adds a server application: the run does not wait for it; when the
+// run ends, its parked calls return net.ErrClosed and it should return. It
+// returning net.ErrClosed then is no error.
+func (w *World) Background(name string, fn func(context.Context) error) { w.add(name, fn, false) }
+
+func (w *World) add(name string, fn func(context.Context) error, client bool) {
+	a := &application{name: name, fn: fn, client: client}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apps = append(w.apps, a)
+	switch w.phase {
+	case running:
+		w.launch(a)
+	case closing, closed:
+		a.done, a.err = true, fmt.Errorf("application %s: %w", name, errClosed)
+	}
+}
+
+// launch starts an application's goroutine. w.mu is held.
+func (w *World) launch(a *application) {
+	ctx := WithOrder(w.ctx, a.name)
+	go func() {
+		err := a.fn(ctx)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		a.done, a.err = true, err
+	}()
+}
+
+// markDirty notes that the loop has to look at p. w.mu is held.
+func (w *World) markDirty(p *Port) {
+	if !p.dirty {
+		p.dirty = true
+		w.dirty = append(w.dirty, p)
+	}
+}
+
+// bufferSize is the capacity of pooled frame buffers; longer frames are rare
+// and not pooled.
+const bufferSize = 2048
+
+// buffer returns an empty buffer with room for n bytes. w.mu is held.
+func (w *World) buffer(n int) []byte {
+	if n > bufferSize {
+		return make([]byte, 0, n)
+	}
+	if k := len(w.free); k > 0 {
+		b := w.free[k-1]
+		w.free = w.free[:k-1]
+		return b
+	}
+	return make([]byte, 0, bufferSize)
+}
+
+// release takes a buffer back. w.mu is held.
+func (w *World) release(b []byte) {
+	if cap(b) == bufferSize {
+		w.free = append(w.free, b[:0])
+	}
+}
+
+// newDelivery returns an event to be filled in. w.mu is held.
+func (w *World) newDelivery() *event {
+	if k := len(w.freeEv); k > 0 {
+		ev := w.freeEv[k-1]
+		w.freeEv = w.freeEv[:k-1]
+		return ev
+	}
+	return new(event)
+}
+
+func (w *World) freeDelivery(ev *event) { w.freeEv = append(w.freeEv, ev) }
+
+// Close ends the world: it must not be running. Ports are closed and every node
+// is told, in order. Nothing of the world is left running afterwards. It returns
+// the first error of a recorder, and may be called more than once.
+func (w *World) Close() error {
+	w.mu.Lock()
+	if w.phase == running || w.phase == closing {
+		w.mu.Unlock()
+		return errors.New("World.Close: the world is running")
+	}
+	w.mu.Unlock()
+	err := w.closePorts()
+	w.mu.Lock()
+	w.phase = closed
+	nodes := slices.Clone(w.nodes)
+	w.nodes = nil
+	w.mu.Unlock()
+	for _, n := range nodes {
+		if n.onClose != nil {
+			n.onClose()
+		}
+	}
+	return err
+}
+
+// closePorts closes all ports in order of their numbers.
+func (w *World) closePorts() error {
+	w.mu.Lock()
+	var ports []*Port
+	for _, s := range w.switches {
+		ports = append(ports, s.ports...)
+	}
+	w.mu.Unlock()
+	slices.SortFunc(ports, func(a, b *Port) int { return a.number - b.number })
+	var first error
+	for _, p := range ports {
+		if err := p.sw.closePort(p); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// take brings what ports were given into the switches, in port order.
+func (w *World) take() error {
+	w.mu.Lock()
+	dirty := w.dirty
+	if len(dirty) == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	w.dirty = nil
+	w.mu.Unlock()
+	slices.SortFunc(dirty, func(a, b *Port) int { return a.number - b.number })
+	for _, p := range dirty {
+		w.mu.Lock()
+		p.dirty = false
+		frames, shut := p.outbox, p.closing
+		p.outbox = nil
+		w.mu.Unlock()
+		for _, data := range frames {
+			if err := p.sw.enter(p, data); err != nil {
+				return err
+			}
+		}
+		w.mu.Lock()
+		if p.outbox == nil {
+			clear(frames)
+			p.outbox = frames[:0]
+		}
+		w.mu.Unlock()
+		if shut {
+			if err := p.sw.closePort(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nextEvent takes the next event off the queue, or returns nil; peek leaves it there.
+func (w *World) nextEvent(peek bool) *event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.events) == 0 {
+		return nil
+	}
+	if peek {
+		return w.events[0]
+	}
+	return heap.Pop(&w.events).(*event)
+}
+
+// clientsDone reports whether main and all client applications have returned.
+func (w *World) clientsDone() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.apps {
+		if a.client && !a.done {
+			return false
+		}
+	}
+	return true
+}
+
+// collect is how many events pass between two garbage collections; a collection
+// in between, on its own, would reorder goroutines.
+const collect = 16384
+
+func (w *World) collectGarbage() error {
+	if w.stats.Events%collect != 0 {
+		return nil
+	}
+	runtime.GC()
+	return w.settler.settle()
+}
