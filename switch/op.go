@@ -122,6 +122,23 @@ func (n *Node) Do(op *Op) error {
 	return <-op.done
 }
 
+// DoEarly is [Node.Do], but executes op at once on the caller's goroutine when the
+// world does not run yet. It is for calls that set a world up, such as Listen;
+// Try must then return true at the first call.
+func (n *Node) DoEarly(op *Op) error {
+	n.w.mu.Lock()
+	early := n.w.phase == idle
+	n.w.mu.Unlock()
+	if !early {
+		return n.Do(op)
+	}
+	op.node, op.index = n, -1
+	if !op.Try() {
+		return fmt.Errorf("%s before the world runs: %w", op.Kind, errClosed)
+	}
+	return nil
+}
+
 // Wake asks the loop to try op again. It does nothing if op is not waiting. It
 // may be called from anywhere, also from within Try of another call.
 func (n *Node) Wake(op *Op) {

@@ -141,32 +141,48 @@ func (p *Port) Counters() Counters {
 // enters the switch at the current instant. The error is ErrRunt, a [*SizeError]
 // (ErrTooBig), ErrQueueFull, or net.ErrClosed after Close; each refusal but the
 // last is counted.
-func (p *Port) Send(data []byte) error {
+func (p *Port) Send(data []byte) error { return p.Sendv([][]byte{data}) }
+
+// Sendv is [Port.Send] of one frame that lies in several pieces.
+func (p *Port) Sendv(parts [][]byte) error {
+	size := 0
+	for _, b := range parts {
+		size += len(b)
+	}
 	w := p.sw.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case p.closing || w.phase >= closing:
 		return errClosed
-	case len(data) < HeaderLen:
+	case size < HeaderLen:
 		p.counters.Runts++
 		return ErrRunt
-	case len(data) > p.maxLen(data):
+	case size > MaxMTU+HeaderLen+vlanTagLen:
 		p.counters.Oversize++
-		return &SizeError{Port: p.cfg.Name, Len: len(data), MTU: p.cfg.MTU}
+		return &SizeError{Port: p.cfg.Name, Len: size, MTU: p.cfg.MTU}
 	case len(p.outbox) >= maxOutbox:
 		p.counters.TxQueueFull++
 		return ErrQueueFull
 	}
-	p.outbox = append(p.outbox, append(w.buffer(len(data)), data...))
+	data := w.buffer(size)
+	for _, b := range parts {
+		data = append(data, b...)
+	}
+	if size > p.maxLen(data) {
+		w.release(data)
+		p.counters.Oversize++
+		return &SizeError{Port: p.cfg.Name, Len: size, MTU: p.cfg.MTU}
+	}
+	p.outbox = append(p.outbox, data)
 	w.markDirty(p)
 	return nil
 }
 
 // maxLen is the longest frame that fits the port's MTU, given the frame's tag.
-func (p *Port) maxLen(data []byte) int {
+func (p *Port) maxLen(frame []byte) int {
 	n := p.cfg.MTU + HeaderLen
-	if data[12] == 0x81 && data[13] == 0x00 {
+	if frame[12] == 0x81 && frame[13] == 0x00 {
 		n += vlanTagLen
 	}
 	return n

@@ -1,0 +1,264 @@
+package vnetif
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand"
+	randv2 "math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	gvrand "gvisor.dev/gvisor/pkg/rand"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
+	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// HostConfig describes a host.
+type HostConfig struct {
+	// Name is the host's name in the world: other hosts dial it, rules and
+	// recordings call its port by it.
+	Name string
+	// Addrs are the host's addresses with the lengths of their networks'
+	// prefixes, the preferred first.
+	Addrs []netip.Prefix
+	// Gateways are next hops for everything that is on no network of Addrs; at
+	// most one for IPv4 and one for IPv6.
+	Gateways []netip.Addr
+	// Port is the host's port and cable. Its name, if empty, is the host's.
+	Port vswitch.PortConfig
+}
+
+// Host is a host on a switch: a TCP/IP stack that gives blocking Go code its
+// network and its time. Its methods may be called from any goroutine of the
+// world; see the package comment.
+type Host struct {
+	name  string
+	addrs []netip.Prefix
+	world *vswitch.World
+	node  *vswitch.Node
+	port  *vswitch.Port
+	stack *stack.Stack
+
+	mu    sync.Mutex
+	dying []tcpip.Endpoint // closed by the application, not yet by TCP
+}
+
+const (
+	nicPort     tcpip.NICID = 1
+	nicLoopback tcpip.NICID = 2
+)
+
+// NewHost puts a host on a switch. Close the world to end it.
+func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
+	if cfg.Port.Name == "" {
+		cfg.Port.Name = cfg.Name
+	}
+	for i, p := range cfg.Addrs {
+		if !p.IsValid() || p.Addr().Zone() != "" || p.Addr().Is4In6() {
+			return nil, fmt.Errorf("host %s: address %d (%v): want an address with a prefix length such as 10.0.0.1/24", cfg.Name, i+1, p)
+		}
+	}
+	w := sw.World()
+	node, err := w.NewNode(cfg.Name)
+	if err != nil {
+		return nil, fmt.Errorf("host: %w", err)
+	}
+	h := &Host{name: cfg.Name, addrs: append([]netip.Prefix(nil), cfg.Addrs...), world: w, node: node}
+	l := &link{}
+	if h.port, err = sw.Connect(cfg.Port, l); err != nil {
+		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
+	}
+	mac := h.port.MAC()
+	l.port, l.mac = h.port, tcpip.LinkAddress(mac[:])
+
+	h.stack = newStack(w, node)
+	node.OnClose(h.stack.Destroy)
+	node.Busy(h.busy)
+	if err := h.configure(l, cfg); err != nil {
+		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
+	}
+	var addrs []netip.Addr
+	for _, p := range cfg.Addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	node.SetAddrs(addrs)
+	return h, nil
+}
+
+// newStack makes a stack all of whose randomness comes from the world's seed and
+// the node's name, and all of whose time is the world's.
+func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
+	rng := func(purpose string) *lockedReader {
+		return &lockedReader{r: vswitch.NewRand(w.Seed(), "host", node.Name(), purpose)}
+	}
+	var s *stack.Stack
+	// TCP starts GOMAXPROCS workers; one keeps the order of segments.
+	vswitch.SingleP(func() {
+		// The IP layers seed their tables from gVisor's process-wide source.
+		global := gvrand.Reader
+		gvrand.Reader = rng("ip")
+		defer func() { gvrand.Reader = global }()
+		s = stack.New(stack.Options{
+			NetworkProtocols: []stack.NetworkProtocolFactory{
+				arp.NewProtocol,
+				ipv4.NewProtocolWithOptions(ipv4.Options{}),
+				// No duplicate address detection, router solicitation or MLD: the
+				// addresses are configured, and the wire is silent until someone talks.
+				ipv6.NewProtocolWithOptions(ipv6.Options{}),
+			},
+			TransportProtocols: []stack.TransportProtocolFactory{
+				// Reno computes in integers; CUBIC does not.
+				tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+			},
+			Clock:       stackClock{node.StackClock(), w.Start()},
+			HandleLocal: true,
+			RandSource:  rng("insecure"),
+			SecureRNG:   rng("secure"),
+		})
+	})
+	return s
+}
+
+func (h *Host) configure(l *link, cfg HostConfig) error {
+	if err := h.stack.CreateNICWithOptions(nicPort, ethernet.New(l), stack.NICOptions{Name: "eth0"}); err != nil {
+		return errorOf(err)
+	}
+	if err := h.stack.CreateNICWithOptions(nicLoopback, loopback.New(), stack.NICOptions{Name: "lo"}); err != nil {
+		return errorOf(err)
+	}
+	var routes []tcpip.Route
+	add := func(nic tcpip.NICID, p netip.Prefix) error {
+		pa := tcpip.ProtocolAddress{
+			Protocol:          protocolOf(p.Addr()),
+			AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(p.Addr().AsSlice()), PrefixLen: p.Bits()},
+		}
+		if err := h.stack.AddProtocolAddress(nic, pa, stack.AddressProperties{}); err != nil {
+			return fmt.Errorf("address %v: %w", p, errorOf(err))
+		}
+		routes = append(routes, tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: nic})
+		return nil
+	}
+	for _, p := range cfg.Addrs {
+		if err := add(nicPort, p); err != nil {
+			return err
+		}
+	}
+	for _, p := range []string{"127.0.0.1/8", "::1/128"} {
+		if err := add(nicLoopback, netip.MustParsePrefix(p)); err != nil {
+			return err
+		}
+	}
+	for _, gw := range cfg.Gateways {
+		any := header.IPv4EmptySubnet
+		if gw.Is6() {
+			any = header.IPv6EmptySubnet
+		}
+		routes = append(routes, tcpip.Route{Destination: any, Gateway: tcpip.AddrFromSlice(gw.AsSlice()), NIC: nicPort})
+	}
+	h.stack.SetRouteTable(routes)
+	return nil
+}
+
+func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
+	if a.Is4() {
+		return ipv4.ProtocolNumber
+	}
+	return ipv6.ProtocolNumber
+}
+
+// lockedReader is a seeded source in the shapes gVisor asks for.
+type lockedReader struct {
+	mu sync.Mutex
+	r  *randv2.Rand
+}
+
+var _ rand.Source = (*lockedReader)(nil)
+
+func (l *lockedReader) Int63() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Int64()
+}
+
+// Seed does nothing: the stream is the world's.
+func (l *lockedReader) Seed(int64) {}
+
+func (l *lockedReader) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for b := p; len(b) > 0; {
+		b = b[copy(b, binary.LittleEndian.AppendUint64(nil, l.r.Uint64())):]
+	}
+	return len(p), nil
+}
+
+// Name returns the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Addrs returns the host's addresses, the preferred first.
+func (h *Host) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), h.addrs...) }
+
+// Port returns the host's port.
+func (h *Host) Port() *vswitch.Port { return h.port }
+
+// World returns the world the host lives in.
+func (h *Host) World() *vswitch.World { return h.world }
+
+// Now returns the current instant of the world's clock.
+func (h *Host) Now() time.Time { return h.world.Now() }
+
+// busy reports whether connections that the application has closed still have
+// FINs or data to exchange. TIME_WAIT does not count.
+func (h *Host) busy() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var left []tcpip.Endpoint
+	for _, ep := range h.dying {
+		switch tcp.EndpointState(ep.State()) {
+		case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateClosing, tcp.StateLastAck, tcp.StateCloseWait:
+			left = append(left, ep)
+		}
+	}
+	h.dying = left
+	return len(left) > 0
+}
+
+// HostStats are counters of a host's stack.
+type HostStats struct {
+	TCPRetransmits     uint64 // segments sent again
+	TCPResetsSent      uint64
+	TCPResetsReceived  uint64
+	TCPChecksumErrors  uint64
+	TCPTimeouts        uint64 // retransmission timeouts
+	UDPChecksumErrors  uint64
+	UDPBufferOverflows uint64 // datagrams dropped because nobody read them in time
+	IPMalformed        uint64 // among them bad IPv4 header checksums
+}
+
+// Stats returns the stack's counters. Call it when the world is not running, or
+// from one of its goroutines.
+func (h *Host) Stats() HostStats {
+	s := h.stack.Stats()
+	return HostStats{
+		TCPRetransmits:     s.TCP.Retransmits.Value(),
+		TCPResetsSent:      s.TCP.ResetsSent.Value(),
+		TCPResetsReceived:  s.TCP.ResetsReceived.Value(),
+		TCPChecksumErrors:  s.TCP.ChecksumErrors.Value(),
+		TCPTimeouts:        s.TCP.Timeouts.Value(),
+		UDPChecksumErrors:  s.UDP.ChecksumErrors.Value(),
+		UDPBufferOverflows: s.UDP.ReceiveBufferErrors.Value(),
+		IPMalformed:        s.IP.MalformedPacketsReceived.Value(),
+	}
+}

@@ -1,0 +1,233 @@
+package vnetif
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// RawConfig describes a raw interface.
+type RawConfig struct {
+	// Port is the interface's port and cable. Its name is also the interface's
+	// name in the world.
+	Port vswitch.PortConfig
+	// Monitor, if not nil, is shown every frame the interface sends (when it is
+	// handed over) and receives (before the listener). It must not block, change
+	// or keep the frame.
+	Monitor func(dir Direction, at time.Time, frame []byte)
+}
+
+// Direction says which way a frame went, as seen from the interface.
+type Direction int
+
+// The directions.
+const (
+	Received Direction = iota
+	Transmitted
+)
+
+// Raw is a virtual network interface without a stack: Ethernet frames in and
+// out. It offers what mirage-vnetif's Vnetif offers in OCaml.
+type Raw struct {
+	port    *vswitch.Port
+	node    *vswitch.Node
+	monitor func(Direction, time.Time, []byte)
+
+	mu       sync.Mutex
+	listener func([]byte)
+	queue    [][]byte
+	reading  []*vswitch.Op
+	closed   bool
+	stats    RawStats
+}
+
+// RawStats are an interface's counters since it was made or they were reset.
+// Bytes count Ethernet headers.
+type RawStats struct {
+	RxFrames, RxBytes uint64
+	TxFrames, TxBytes uint64
+	// RxOverflow counts frames dropped because nobody listened and ReadFrame's
+	// queue was full.
+	RxOverflow uint64
+}
+
+// rawQueue is how many received frames wait for ReadFrame.
+const rawQueue = 1024
+
+// NewRaw puts a raw interface on a switch. Its frames wait in a queue for
+// [Raw.ReadFrame] until [Raw.SetListen] names a listener.
+func NewRaw(sw *vswitch.Switch, cfg RawConfig) (*Raw, error) {
+	r := &Raw{monitor: cfg.Monitor}
+	port, err := sw.Connect(cfg.Port, r)
+	if err != nil {
+		return nil, fmt.Errorf("raw interface: %w", err)
+	}
+	r.port = port
+	if r.node, err = sw.World().NewNode(port.Name()); err != nil {
+		port.Close()
+		return nil, fmt.Errorf("raw interface: %w", err)
+	}
+	return r, nil
+}
+
+// Port returns the interface's port.
+func (r *Raw) Port() *vswitch.Port { return r.port }
+
+// MAC returns the interface's address.
+func (r *Raw) MAC() vswitch.MAC { return r.port.MAC() }
+
+// MTU returns the largest payload after the Ethernet header, in bytes.
+func (r *Raw) MTU() int { return r.port.MTU() }
+
+// Write sends a frame of at most size bytes, Ethernet header included: fill is
+// called once with a zeroed buffer of that size and returns how many bytes the
+// frame has. The errors are those of [vswitch.Port.Send]; it does not block.
+func (r *Raw) Write(size int, fill func(frame []byte) int) error {
+	if limit := r.MTU() + vswitch.HeaderLen; size > limit {
+		return &vswitch.SizeError{Port: r.port.Name(), Len: size, MTU: r.MTU()}
+	}
+	buf := make([]byte, max(size, 0))
+	n := fill(buf)
+	if n < 0 || n > size {
+		return fmt.Errorf("port %s: fill returned %d for a buffer of %d bytes", r.port.Name(), n, size)
+	}
+	return r.WriteFrame(buf[:n])
+}
+
+// WriteFrame sends one frame, Ethernet header included. It copies the frame and
+// does not block. The errors are those of [vswitch.Port.Send].
+func (r *Raw) WriteFrame(frame []byte) error {
+	if err := r.port.Send(frame); err != nil {
+		return err
+	}
+	if r.monitor != nil {
+		r.monitor(Transmitted, r.node.World().Now(), frame)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.TxFrames++
+	r.stats.TxBytes += uint64(len(frame))
+	return nil
+}
+
+// SetListen has f called by the world's loop for every frame from now on, those
+// waiting for ReadFrame first; nil stops it. f may change the frame, must not
+// keep it and must not block; it may send.
+func (r *Raw) SetListen(f func(frame []byte)) {
+	r.mu.Lock()
+	r.listener = f
+	var waiting [][]byte
+	if f != nil {
+		waiting, r.queue = r.queue, nil
+	}
+	r.mu.Unlock()
+	for _, frame := range waiting {
+		f(frame)
+	}
+}
+
+// Listen is SetListen for blocking code: it parks the caller until the interface
+// is disconnected (nil) or the run ends (net.ErrClosed).
+func (r *Raw) Listen(f func(frame []byte)) error {
+	r.SetListen(f)
+	return r.wait("listen", func() bool { return r.isClosed() })
+}
+
+// ReadFrame parks until a frame has arrived, copies it into b and returns its
+// length; what does not fit is lost. After Disconnect, or when the run ends, the
+// error is net.ErrClosed.
+func (r *Raw) ReadFrame(b []byte) (n int, err error) {
+	waited := r.wait("read", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.queue) == 0 {
+			err = net.ErrClosed
+			return r.closed
+		}
+		n, err = copy(b, r.queue[0]), nil
+		r.queue = r.queue[1:]
+		return true
+	})
+	return n, first(waited, err)
+}
+
+// wait parks until try returned true; it is tried again when a frame arrives
+// and on Disconnect.
+func (r *Raw) wait(what string, try func() bool) error {
+	op := &vswitch.Op{Kind: vswitch.OpRead, Key: what, What: func() string { return "raw interface (" + what + ")" }, Try: try}
+	r.mu.Lock()
+	r.reading = append(r.reading, op)
+	r.mu.Unlock()
+	err := r.node.Do(op)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.reading {
+		if r.reading[i] == op {
+			r.reading = append(r.reading[:i], r.reading[i+1:]...)
+			break
+		}
+	}
+	return err
+}
+
+func (r *Raw) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// Deliver is called by the switch.
+func (r *Raw) Deliver(frame []byte) {
+	if r.monitor != nil {
+		r.monitor(Received, r.node.World().Now(), frame)
+	}
+	r.mu.Lock()
+	r.stats.RxFrames++
+	r.stats.RxBytes += uint64(len(frame))
+	f := r.listener
+	if f == nil {
+		if len(r.queue) < rawQueue {
+			r.queue = append(r.queue, append([]byte(nil), frame...))
+			r.wakeLocked()
+		} else {
+			r.stats.RxOverflow++
+		}
+	}
+	r.mu.Unlock()
+	if f != nil {
+		f(frame)
+	}
+}
+
+func (r *Raw) wakeLocked() {
+	for _, op := range r.reading {
+		r.node.Wake(op)
+	}
+}
+
+// Stats returns the interface's counters.
+func (r *Raw) Stats() RawStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+// ResetStats sets the counters to zero. The port's own are not touched.
+func (r *Raw) ResetStats() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats = RawStats{}
+}
+
+// Disconnect takes the interface off the switch and wakes blocked calls; no
+// frame is delivered from the world's next step on. It may be called more than once.
+func (r *Raw) Disconnect() error {
+	r.mu.Lock()
+	r.closed, r.listener = true, nil
+	r.wakeLocked()
+	r.mu.Unlock()
+	return r.port.Close()
+}
