@@ -52,7 +52,7 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 	w.mu.Unlock()
 
 	began := time.Now()
-	w.settler.start(began.Add(w.cfg.WallLimit))
+	w.settler.start(ctx, began.Add(w.cfg.WallLimit))
 	w.watch.start()
 	harness := w.launchAll(apps)
 	if harness == nil {
@@ -104,7 +104,6 @@ func (w *World) verdict(harness error, more ...error) error {
 
 // loop is the life of the world, until nothing is left to do.
 func (w *World) loop(ctx context.Context) error {
-	over := int64(-1) // when the last client returned
 	for {
 		if err := w.settler.settle(); err != nil {
 			return w.explain(err)
@@ -123,17 +122,14 @@ func (w *World) loop(ctx context.Context) error {
 			}
 			continue
 		}
-		if over < 0 && w.clientsDone() {
-			over = w.nowNanos()
-		}
-		if over >= 0 && !w.unfinished(over) {
-			return w.watch.probe(w)
+		if w.over == never && w.clientsDone() {
+			w.over = w.nowNanos()
 		}
 		ev := w.nextEvent(true)
+		if w.over != never && !w.unfinished(ev) {
+			return w.watch.probe(w)
+		}
 		if ev == nil {
-			if over >= 0 {
-				return w.watch.probe(w)
-			}
 			return w.deadlock()
 		}
 		if jump := time.Duration(ev.at - w.nowNanos()); jump > 0 {
@@ -174,23 +170,22 @@ func (w *World) try(op *Op) {
 	}
 }
 
-// unfinished reports whether the world still has frames in flight, or, for a
-// while, connections in mid-close.
-func (w *World) unfinished(over int64) bool {
-	w.mu.Lock()
-	for _, s := range w.switches {
-		for _, p := range s.ports {
-			if p.inFlight > 0 {
-				w.mu.Unlock()
-				return true
-			}
-		}
-	}
-	nodes := w.nodes
-	w.mu.Unlock()
-	if ev := w.nextEvent(true); ev == nil || ev.at > over+int64(lingering) {
+// unfinished reports whether, after all clients have returned, the run has to go
+// on to the next event: because frames are in flight that were sent until
+// shortly after, or, for a while, because connections are in mid-close.
+func (w *World) unfinished(next *event) bool {
+	if next == nil {
 		return false
 	}
+	if next.at <= w.lastArrival {
+		return true
+	}
+	if next.at > w.over+int64(lingering) {
+		return false
+	}
+	w.mu.Lock()
+	nodes := w.nodes
+	w.mu.Unlock()
 	for _, n := range nodes {
 		if n.busy != nil && n.busy() {
 			return true
@@ -271,7 +266,7 @@ func (w *World) shutdown(cancel func()) error {
 	w.mu.Unlock()
 	cancel()
 	// A run that ended because the wall limit passed still has to be cleaned up.
-	w.settler.deadline = time.Now().Add(5 * time.Second)
+	w.settler.ctx, w.settler.deadline = context.WithoutCancel(w.settler.ctx), time.Now().Add(5*time.Second)
 	for range maxStepsPerInstant {
 		if err := w.settler.settle(); err != nil {
 			return err

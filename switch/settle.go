@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/metrics"
@@ -13,6 +14,7 @@ import (
 type settler struct {
 	samples  []metrics.Sample
 	baseline uint64    // goroutines in system calls or cgo that have nothing to do with the run
+	ctx      context.Context
 	deadline time.Time // of the run, in real time
 }
 
@@ -25,9 +27,9 @@ const (
 // start takes the baseline: signal handlers and blocked reads of a terminal
 // count as "not in Go" for as long as the process lives. The minimum of many
 // samples leaves out what just passes through a system call.
-func (s *settler) start(deadline time.Time) {
+func (s *settler) start(ctx context.Context, deadline time.Time) {
 	s.samples = []metrics.Sample{{Name: metricRunning}, {Name: metricRunnable}, {Name: metricNotInGo}}
-	s.deadline = deadline
+	s.ctx, s.deadline = ctx, deadline
 	s.baseline = 1 << 63
 	for range 1000 {
 		metrics.Read(s.samples)
@@ -46,12 +48,18 @@ func (s *settler) quiet() bool {
 	return s.samples[0].Value.Uint64() <= 1 && s.samples[1].Value.Uint64() == 0 && notInGo <= s.baseline
 }
 
-// settle returns when nobody else runs or can run, and fails with ErrStuck when
-// that takes longer than the run has left.
+// settle returns when nobody else runs or can run. It fails with ErrStuck when
+// that takes longer than the run has left, and when the run is cancelled.
 func (s *settler) settle() error {
 	for i := 0; !s.quiet(); i++ {
 		runtime.Gosched()
-		if i&0xfff == 0xfff && time.Now().After(s.deadline) {
+		if i&0xfff != 0xfff {
+			continue
+		}
+		if s.ctx.Err() != nil {
+			return context.Cause(s.ctx)
+		}
+		if time.Now().After(s.deadline) {
 			return fmt.Errorf("%w: goroutines still run when the wall time limit passes: %s", ErrStuck, busyGoroutines())
 		}
 	}

@@ -425,6 +425,9 @@ func (s *Switch) deliver(sent *Sent) {
 			ev := w.newDelivery()
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data}
 			heap.Push(&w.events, ev)
+			if w.over == never || w.nowNanos() <= w.over+int64(lingering) {
+				w.lastArrival = max(w.lastArrival, ev.at)
+			}
 		}
 	}
 }

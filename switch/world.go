@@ -71,7 +71,13 @@ type World struct {
 	settler settler
 	watch   realTimeWatch
 	steps   uint64 // since the clock last moved
+	over    int64  // when the last client returned, or never
+	// lastArrival is the latest arrival of a frame that was sent while clients
+	// ran or shortly after.
+	lastArrival int64
 }
+
+const never = -1 << 63
 
 // Stats is what a world did.
 type Stats struct {
@@ -112,7 +118,7 @@ func NewWorld(cfg Config) *World {
 	if cfg.WallLimit <= 0 {
 		cfg.WallLimit = DefaultWallLimit
 	}
-	w := &World{cfg: cfg, start: cfg.Start.UnixNano(), byName: map[string]*Node{}, waiting: map[*Op]struct{}{}}
+	w := &World{cfg: cfg, start: cfg.Start.UnixNano(), byName: map[string]*Node{}, waiting: map[*Op]struct{}{}, over: never, lastArrival: never}
 	w.now.Store(w.start)
 	return w
 }
