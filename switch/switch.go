@@ -42,6 +42,7 @@ type Switch struct {
 	nrules    int
 	delivered bool       // the recorder wants deliveries
 	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
+	recordErr error      // of the recorder, for good; guarded by recording
 
 	// What holds for the frame being decided, the loop's.
 	inForce []*InstalledRule
@@ -194,17 +195,21 @@ func (s *Switch) removeRule(r *InstalledRule) {
 	s.rules = slices.DeleteFunc(slices.Clone(s.rules), func(in *InstalledRule) bool { return in == r })
 }
 
-// record hands an event to the recorder, if there is one.
+// record hands an event to the recorder, if there is one. After its first error a
+// recorder is told nothing more: what it wrote ends there.
 func (s *Switch) record(e Event) error {
 	if s.cfg.Recorder == nil {
 		return nil
 	}
 	s.recording.Lock()
 	defer s.recording.Unlock()
-	if err := s.cfg.Recorder.Record(e); err != nil {
-		return fmt.Errorf("recording %s: %w", s.cfg.Name, err)
+	if s.recordErr != nil {
+		return s.recordErr
 	}
-	return nil
+	if err := s.cfg.Recorder.Record(e); err != nil {
+		s.recordErr = fmt.Errorf("recording %s: %w", s.cfg.Name, err)
+	}
+	return s.recordErr
 }
 
 // enter decides the whole fate of a frame that p's endpoint sent: forwarding,
@@ -249,8 +254,15 @@ func (s *Switch) enter(p *Port, data []byte) error {
 		return err
 	}
 	s.deliver(sent)
+	if w.inFlight > maxInFlight {
+		return w.explain(fmt.Errorf("%w: more than %d frames in flight", ErrLimit, maxInFlight))
+	}
 	return nil
 }
+
+// maxInFlight bounds the frames and copies that are on their way in a world, and
+// so the memory they take.
+const maxInFlight = 1 << 18
 
 // judge asks the rules, forwards the frame, and computes every arrival.
 func (s *Switch) judge(sent *Sent, now, atSwitch int64) {
@@ -422,6 +434,7 @@ func (s *Switch) deliver(sent *Sent) {
 			}
 			q.seq++
 			q.inFlight++
+			w.inFlight++
 			ev := w.newDelivery()
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data}
 			heap.Push(&w.events, ev)
@@ -435,6 +448,7 @@ func (s *Switch) deliver(sent *Sent) {
 // arrive hands a delivered frame to the endpoint. The loop calls it without w.mu.
 func (w *World) arrive(ev *event) error {
 	p := ev.port
+	w.inFlight--
 	if p.closed {
 		return nil
 	}

@@ -75,6 +75,7 @@ type World struct {
 	// lastArrival is the latest arrival of a frame that was sent while clients
 	// ran or shortly after.
 	lastArrival int64
+	inFlight    int // frames and copies
 }
 
 const never = -1 << 63
@@ -92,7 +93,8 @@ type Stats struct {
 var (
 	// ErrDeadlock: applications wait for each other and nothing is to come.
 	ErrDeadlock = errors.New("deadlock")
-	// ErrLimit: the virtual or the wall time limit has passed.
+	// ErrLimit: the virtual or the wall time limit has passed, or too many frames
+	// are in flight.
 	ErrLimit = errors.New("limit passed")
 	// ErrStuck: goroutines do not come to rest, or the clock does not move.
 	ErrStuck = errors.New("the world does not settle")
