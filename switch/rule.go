@@ -98,6 +98,9 @@ func (r *InstalledRule) Number() int { return r.number }
 // Name is the name it was added under: the recording's "rule=".
 func (r *InstalledRule) Name() string { return r.name }
 
+// Rule returns the rule itself.
+func (r *InstalledRule) Rule() Rule { return r.rule }
+
 // Counts returns what the rule did so far. Call it when the world is not
 // running, or from one of its own goroutines.
 func (r *InstalledRule) Counts() RuleCounts { return r.counts }
