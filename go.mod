@@ -3,6 +3,7 @@ module github.com/vnreplay/vnreplay
 go 1.26.3
 
 require (
+	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/google/btree v1.1.2 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/gopacket/gopacket v1.7.7 // indirect

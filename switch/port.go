@@ -29,7 +29,8 @@ func (fn EndpointFunc) Deliver(data []byte) { fn(data) }
 // default name, address, MTU and latency, and no rate limit.
 type PortConfig struct {
 	// Name is how rules and recordings call the port: letters, digits, and
-	// _ . - inside. Default "port" and the port's number.
+	// _ . - inside, and not one of the words all, none, from, to, if, during,
+	// for, after, until. Default "port" and the port's number.
 	Name string
 
 	// MAC is the address of the endpoint behind the port. Default PortMAC(number).

@@ -137,6 +137,8 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 		return nil, fmt.Errorf("port %s: no endpoint", cfg.Name)
 	case !validName(cfg.Name):
 		return nil, fmt.Errorf("port name %q: want letters, digits, and _ . - inside", cfg.Name)
+	case slices.Contains(reservedNames, cfg.Name):
+		return nil, fmt.Errorf("port name %q: the word has a meaning in rules and recordings", cfg.Name)
 	case s.names[cfg.Name] != nil:
 		return nil, fmt.Errorf("port %s: the name is taken on %s", cfg.Name, s.cfg.Name)
 	case cfg.MAC.IsGroup():
@@ -161,6 +163,10 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	s.ports = append(s.ports, p)
 	return p, nil
 }
+
+// reservedNames cannot be told from the words around them in "drop 2% from client"
+// and "vnr.to=all".
+var reservedNames = []string{"all", "none", "from", "to", "if", "during", "for", "after", "until"}
 
 // Port returns the open port with the given name.
 func (s *Switch) Port(name string) (*Port, bool) {

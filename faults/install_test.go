@@ -1,0 +1,202 @@
+package faults_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/vnreplay/vnreplay/faults"
+)
+
+func TestInstallRefusesUnknownPorts(t *testing.T) {
+	l := newLAN(t, 1)
+	for rule, want := range map[string]string{
+		"drop 2% from clinet":        `fault rule "drop 2% from clinet": no port "clinet"; the ports are client, server, spy; did you mean "client"?`,
+		"loss: drop from spy to web": `fault rule "loss: drop from spy to web": no port "web"; the ports are client, server, spy`,
+	} {
+		_, err := faults.Install(l.sw, []*faults.Rule{mustParse(t, "drop"), mustParse(t, rule)})
+		var e *faults.PortError
+		if !errors.As(err, &e) || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	if n := len(l.sw.Rules()); n != 0 {
+		t.Errorf("%d rules were installed", n)
+	}
+	if err := mustParse(t, "drop from a to all").CheckPorts(nil); err == nil || !strings.HasSuffix(err.Error(), "there are none") {
+		t.Errorf("got %v", err)
+	}
+	if err := mustParse(t, "drop from all to all").CheckPorts(nil); err != nil {
+		t.Error(err)
+	}
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf("h%d", i))
+	}
+	if err := mustParse(t, "drop from a").CheckPorts(many); err == nil || !strings.Contains(err.Error(), "h18, h19 and 10 more") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Installed rules do on a switch what they say, and count it.
+func TestInstalledRules(t *testing.T) {
+	l := newLAN(t, 1)
+	rules := l.install("lost: drop nth 2 from client", "duplicate nth 1 copies 2 gap 10ms to server", "flip: corrupt nth 3 @42=ff to all", "drop from spy")
+	var traffic []sent
+	for i := range 4 {
+		traffic = append(traffic, sent{client, udp(client, server, 1, i, 4)})
+	}
+	traffic[3].data = broadcast(traffic[3].data)
+	// The addresses are not learned before these frames: all are flooded.
+	l.run(traffic)
+
+	got := map[string]int{}
+	for _, a := range l.arrived {
+		f := strings.Fields(a)
+		got[f[1]+" "+f[2][84:]]++
+	}
+	want := map[string]int{
+		"server 00000000": 3, "spy 00000000": 1, // and 2 copies
+		"server ff000002": 1, "spy ff000002": 1, // each receiver's third: the second counts, though it is lost
+		"server 00000003": 1, "spy 00000003": 1,
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("arrived: %v\nwant:    %v", got, want)
+	}
+	for i, w := range []struct {
+		name                                string
+		frames, dropped, copied, changed, m uint64
+	}{{"lost", 1, 1, 0, 0, 4}, {"", 1, 0, 1, 0, 4}, {"flip", 1, 0, 0, 1, 8}, {"", 0, 0, 0, 0, 0}} {
+		r, c := rules[i], rules[i].Counts()
+		if r.Name() != w.name || r.Number() != i+1 || c.Frames != w.frames || c.Dropped != w.dropped || c.Copied != w.copied || c.Changed != w.changed || r.Matched() != w.m || r.Unfit() != 0 {
+			t.Errorf("%v: number %d, name %q, %+v, matched %d, unfit %d; want %+v", r.Rule(), r.Number(), r.Name(), c, r.Matched(), r.Unfit(), w)
+		}
+	}
+}
+
+// Rules of equal text draw independently.
+func TestEqualRulesDrawApart(t *testing.T) {
+	l := newLAN(t, 1)
+	l.install("drop 50% from client", "drop 1/2 from client")
+	l.install("drop 50% from client") // also one that comes later
+	var traffic []sent
+	for i := range 64 {
+		traffic = append(traffic, sent{client, udp(client, server, 1, i, 4)})
+	}
+	l.run(traffic)
+	victims := map[string][]string{}
+	for _, h := range l.hits {
+		rule, frame, _ := strings.Cut(h, " frame ")
+		victims[rule] = append(victims[rule], frame)
+	}
+	if len(victims) != 3 {
+		t.Fatalf("hits of %d rules", len(victims))
+	}
+	for _, pair := range [][2]string{{"rule 1", "rule 2"}, {"rule 1", "rule 3"}, {"rule 2", "rule 3"}} {
+		if slices.Equal(victims[pair[0]], victims[pair[1]]) {
+			t.Errorf("%s and %s have the same victims: %v", pair[0], pair[1], victims[pair[0]])
+		}
+	}
+}
+
+func TestNamesAreUniqueOnASwitch(t *testing.T) {
+	l := newLAN(t, 1)
+	const want = `fault rule "a: corrupt": switch lan has a rule of that name already`
+	a, again := mustParse(t, "a: drop"), mustParse(t, "a: corrupt")
+	if _, err := faults.Install(l.sw, []*faults.Rule{a, again}); err == nil || err.Error() != want {
+		t.Errorf("at once: %v", err)
+	}
+	installed := l.install("a: drop")
+	if _, err := faults.Install(l.sw, []*faults.Rule{again}); err == nil || err.Error() != want {
+		t.Errorf("one after the other: %v", err)
+	}
+	installed[0].Remove()
+	if _, err := faults.Install(l.sw, []*faults.Rule{again}); err != nil {
+		t.Errorf("after the first was removed: %v", err)
+	}
+}
+
+// drawTraffic draws open-loop frames of several flows from all ports.
+func drawTraffic(t *rapid.T, n int) []sent {
+	var traffic []sent
+	for i := range rapid.IntRange(1, n).Draw(t, "frames") {
+		from := rapid.IntRange(client, spy).Draw(t, "sender")
+		to := (from + rapid.IntRange(1, 2).Draw(t, "receiver")) % 3
+		frame := udp(from, to, rapid.IntRange(0, 2).Draw(t, "flow"), i, rapid.IntRange(0, 30).Draw(t, "payload"))
+		if rapid.IntRange(0, 9).Draw(t, "broadcast") == 0 {
+			frame = broadcast(frame)
+		}
+		traffic = append(traffic, sent{from, frame})
+	}
+	return traffic
+}
+
+// Whatever other rules are before or behind it, a rule does the same.
+func TestOtherRulesDoNotMatter(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		seed := rapid.Uint64().Draw(rt, "seed")
+		traffic := drawTraffic(rt, 40)
+		of := func(l *lan, number int) []string {
+			var list []string
+			for _, h := range l.hits {
+				if rest, found := strings.CutPrefix(h, fmt.Sprintf("rule %d ", number)); found {
+					list = append(list, rest)
+				}
+			}
+			return list
+		}
+		rule := drawRule(rt, pick(rt, "name", "", "it"))
+		before, behind := drawRule(rt, "other"), drawRule(rt, "")
+
+		alone := newHub(t, seed)
+		alone.install(rule)
+		alone.run(traffic)
+		among := newHub(t, seed)
+		among.install(before, rule, behind)
+		among.run(traffic)
+		if got, want := of(among, 2), of(alone, 1); !slices.Equal(got, want) {
+			rt.Fatalf("%q alone:\n%v\nbetween %q and %q:\n%v", rule, want, before, behind, got)
+		}
+	})
+}
+
+// Whatever other flows there are, a rule that draws does the same to a flow.
+func TestOtherFlowsDoNotMatter(t *testing.T) {
+	l := newLAN(t, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		kind, options := drawParts(t)
+		text := fmt.Sprintf("%s %d%% %s", kind, rapid.IntRange(1, 99).Draw(t, "percent"), strings.Join(options, " "))
+		if rapid.Bool().Draw(t, "to") {
+			text += " to all"
+		}
+		seed := rapid.Uint64().Draw(t, "seed")
+		keys := faults.Keys{Seed: seed, Switch: "lan", Occurrence: 1}
+		mixed, alone := mustParseRapid(t, text).Compile(keys), mustParseRapid(t, text).Compile(keys)
+		for _, s := range drawTraffic(t, 100) {
+			mine := s.from == client && s.data[35]%3 == 1 // flow 1 of client
+			for to := -1; to <= spy; to++ {
+				if to == s.from {
+					continue
+				}
+				got := verdictText(l.judge(mixed, s.data, s.from, to))
+				if mine {
+					if want := verdictText(l.judge(alone, s.data, s.from, to)); got != want {
+						t.Fatalf("%q among other flows does %s, alone %s", text, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func mustParseRapid(t *rapid.T, text string) *faults.Rule {
+	r, err := faults.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
