@@ -19,6 +19,9 @@ var procs sync.Mutex
 // seize waits for the claim, sets the process up for a deterministic run, and
 // returns what restores it.
 func seize(ctx context.Context) (restore func(), err error) {
+	if ctx.Err() != nil { // or the select below would choose at random
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case claim <- struct{}{}:
 	case <-ctx.Done():

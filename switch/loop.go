@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	lingering = time.Second
 	// maxStepsPerInstant bounds what may happen without the clock moving.
 	maxStepsPerInstant = 8 << 20
+	// maxLastCalls bounds the calls that applications make once the run is over.
+	maxLastCalls = 1 << 20
 	// longJump is the smallest jump of the clock before which the loop looks for
 	// goroutines that sleep in real time.
 	longJump = 100 * time.Millisecond
@@ -67,10 +70,19 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 	w.stats.Virtual = time.Duration(ended - w.start)
 	w.stats.Wall = time.Since(began)
 
-	w.mu.Lock()
-	w.phase = closed
-	w.mu.Unlock()
+	w.end()
 	return w.verdict(harness, portsErr, closeErr)
+}
+
+// end closes the world to calls. Calls are left only where shutdown failed, as
+// when a goroutine is busy for good; their callers are let go all the same.
+func (w *World) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.phase = closed
+	for op := range w.waiting {
+		w.finish(op, errClosed)
+	}
 }
 
 // launchAll starts applications one by one, so that what they do before their
@@ -81,7 +93,7 @@ func (w *World) launchAll(apps []*application) error {
 		w.launch(a)
 		w.mu.Unlock()
 		if err := w.settler.settle(); err != nil {
-			return err
+			return w.explain(err)
 		}
 	}
 	return nil
@@ -90,6 +102,8 @@ func (w *World) launchAll(apps []*application) error {
 // verdict joins the errors of a run. Applications that failed because the
 // harness did are not blamed for it.
 func (w *World) verdict(harness error, more ...error) error {
+	w.mu.Lock() // an application that did not return may yet
+	defer w.mu.Unlock()
 	errs := []error{harness}
 	for _, a := range w.apps {
 		switch {
@@ -270,9 +284,12 @@ func (w *World) shutdown(cancel func()) error {
 	cancel()
 	// A run that ended because the wall limit passed still has to be cleaned up.
 	w.settler.ctx, w.settler.deadline = context.WithoutCancel(w.settler.ctx), time.Now().Add(5*time.Second)
-	for range maxStepsPerInstant {
+	for i := range maxLastCalls {
 		if err := w.settler.settle(); err != nil {
 			return err
+		}
+		if i%collect == collect-1 {
+			runtime.GC()
 		}
 		op := w.nextWaiting()
 		if op == nil {

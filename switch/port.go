@@ -42,7 +42,7 @@ type PortConfig struct {
 
 	// Latency is the one-way latency of the cable, the same in both directions;
 	// a frame takes the sender's and the receiver's. Default DefaultLatency,
-	// at least 1ns.
+	// at least 1ns, at most MaxDelay.
 	Latency time.Duration
 
 	// Rate limits the cable in each direction, in bits per second of frame

@@ -183,11 +183,12 @@ func (r *realTimeWatch) probeSometimes(w *World) error {
 	return r.probe(w)
 }
 
-// probe watches, for a moment in which everything is at rest, whether a
-// goroutine of the run is woken all the same. The runtime's profile of blocking
-// counts waits that ended, with the line that waited; while nothing of the world
-// happens, no wait ends but those that real time ends. When probes happen is of
-// no consequence to the run. They reset the process's block profile rate.
+// probe looks for sleepers and watches, for a moment in which everything is at
+// rest, whether a goroutine of the run is woken all the same. The runtime's
+// profile of blocking counts waits that ended, with the line that waited; while
+// nothing of the world happens, no wait ends but those that real time ends. When
+// probes happen is of no consequence to the run. They reset the process's block
+// profile rate.
 func (r *realTimeWatch) probe(w *World) error {
 	runtime.SetBlockProfileRate(1)
 	before := waitsEnded()
@@ -199,6 +200,9 @@ func (r *realTimeWatch) probe(w *World) error {
 	r.next = time.Now().Add(probeEvery)
 	if err := w.settler.settle(); err != nil {
 		return w.explain(err)
+	}
+	if err := r.sleepers(w); err != nil {
+		return err
 	}
 	if after.total == before.total {
 		return nil

@@ -4,7 +4,7 @@ import "time"
 
 // Recorder is told everything that happens on a switch. Calls come one at a
 // time, from the world's loop, in the order of the world's clock. An error stops
-// the run and is the run's error.
+// the run and is the run's error; after it, Record is not called again.
 type Recorder interface {
 	// Record takes one event. The event and all it points to may be read during
 	// the call and must not be kept.

@@ -1,6 +1,10 @@
 package vswitch
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Rule decides what becomes of frames. A switch asks its rules, in the order in
 // which they were added, at the instant a frame enters.
@@ -33,11 +37,11 @@ type Verdict struct {
 	Drop bool
 
 	// Copies is how many extra copies arrive, each Gap after the one before.
-	// Copies are not judged again.
+	// Copies are not judged again. Never negative; see MaxCopies.
 	Copies int
 	Gap    time.Duration
 
-	// Delay is added to the cables' latency. Never negative.
+	// Delay is added to the cables' latency. Never negative; see MaxDelay.
 	Delay time.Duration
 
 	// Edits change bytes, in order. All copies carry the changed bytes.
@@ -46,6 +50,50 @@ type Verdict struct {
 	// Reason, if any, is a short text for the recording, of letters, digits and
 	// the punctuation -_.:/+ (others are written as '_').
 	Reason string
+}
+
+// Bounds of what the rules of a switch together do to a frame on its way to one
+// receiver.
+const (
+	MaxCopies = 10_000
+	MaxDelay  = 24 * time.Hour // also of one gap, and of a cable's latency
+)
+
+// ErrVerdict is the run's error when a rule gives a verdict that breaks the
+// contract of [Verdict].
+var ErrVerdict = errors.New("impossible verdict")
+
+// check returns what is wrong with the verdict of r on f.
+func (v *Verdict) check(r *InstalledRule, f *Frame, to *Port) error {
+	if v.IsZero() {
+		return nil
+	}
+	var wrong string
+	switch {
+	case v.Copies < 0 || v.Copies > MaxCopies:
+		wrong = fmt.Sprintf("%d copies: want 0 to %d", v.Copies, MaxCopies)
+	case v.Delay < 0 || v.Delay > MaxDelay:
+		wrong = fmt.Sprintf("delay %v: want 0 to %v", v.Delay, MaxDelay)
+	case v.Gap < 0 || v.Gap > MaxDelay:
+		wrong = fmt.Sprintf("gap %v: want 0 to %v", v.Gap, MaxDelay)
+	}
+	for _, e := range v.Edits {
+		switch {
+		case len(e.Old) != len(e.New):
+			wrong = fmt.Sprintf("edit at byte %d replaces %d bytes by %d", e.Offset, len(e.Old), len(e.New))
+		case e.Offset < 0 || e.Offset+len(e.New) > len(f.Data):
+			wrong = fmt.Sprintf("edit of %d bytes at byte %d does not lie within the frame", len(e.New), e.Offset)
+		}
+	}
+	if wrong == "" {
+		return nil
+	}
+	cable := f.From
+	if to != nil {
+		cable = to
+	}
+	return fmt.Errorf("%w: rule %d %q on frame %d (%d bytes, from port %s), cable of port %s: %s",
+		ErrVerdict, r.number, r.name, f.Seq, len(f.Data), f.From.cfg.Name, cable.cfg.Name, wrong)
 }
 
 // IsZero reports whether the verdict leaves the frame alone.

@@ -147,6 +147,8 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 		return nil, fmt.Errorf("port %s: %v already belongs to port %s", cfg.Name, cfg.MAC, s.owner[cfg.MAC].cfg.Name)
 	case cfg.MTU < 0 || cfg.MTU > MaxMTU:
 		return nil, fmt.Errorf("port %s: MTU %d: want 1 to %d", cfg.Name, cfg.MTU, MaxMTU)
+	case cfg.Latency > MaxDelay:
+		return nil, fmt.Errorf("port %s: latency %v: want at most %v", cfg.Name, cfg.Latency, MaxDelay)
 	case cfg.Latency < 0 || cfg.Rate < 0 || cfg.Queue < 0:
 		return nil, fmt.Errorf("port %s: latency %v, rate %d bit/s, queue %d: want positive values", cfg.Name, cfg.Latency, cfg.Rate, cfg.Queue)
 	}
@@ -250,7 +252,9 @@ func (s *Switch) enter(p *Port, data []byte) error {
 		atSwitch = p.up.send(now, now, len(data)) + int64(p.cfg.Latency)
 	}
 	if sent.Lost == NotLost {
-		s.judge(sent, now, atSwitch)
+		if err := s.judge(sent, now, atSwitch); err != nil {
+			return w.explain(err)
+		}
 	}
 	if sent.Lost != NotLost {
 		p.counters.TxLost[sent.Lost]++
@@ -271,7 +275,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 const maxInFlight = 1 << 18
 
 // judge asks the rules, forwards the frame, and computes every arrival.
-func (s *Switch) judge(sent *Sent, now, atSwitch int64) {
+func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	f, p := sent.Frame, sent.From
 	// First all rules on the sender's cable: what they do decides whether and
 	// with which addresses the switch sees the frame.
@@ -280,6 +284,9 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) {
 	dst, src := f.Dst(), f.Src()
 	for _, r := range s.inForce {
 		v := r.rule.Judge(f, nil)
+		if err := v.check(r, f, nil); err != nil {
+			return err
+		}
 		froms = append(froms, v)
 		dropped = dropped || v.Drop
 		for _, e := range v.Edits {
@@ -301,14 +308,20 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) {
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
 			if v := r.rule.Judge(f, q); !v.IsZero() {
+				if err := v.check(r, f, q); err != nil {
+					return err
+				}
 				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: v})
 				r.count(f.Seq, &v)
 			}
 		}
 	}
 	for k := range sent.Receivers {
-		s.settleFate(sent, &sent.Receivers[k], now, atSwitch)
+		if err := s.settleFate(sent, &sent.Receivers[k], now, atSwitch); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // editMAC applies e to the address that starts at byte off of the frame.
@@ -360,7 +373,7 @@ func (s *Switch) describe(sent *Sent) {
 }
 
 // settleFate computes what one receiver gets, and when.
-func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) {
+func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error {
 	q := rc.Port
 	size := len(sent.Data)
 	var delay, gap time.Duration
@@ -379,6 +392,10 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) {
 			gap = h.Gap
 		}
 	}
+	if copies > MaxCopies || delay > MaxDelay {
+		return fmt.Errorf("%w: the rules together make %d copies of frame %d to port %s and delay it by %v: want at most %d and %v",
+			ErrVerdict, copies, sent.Seq, q.cfg.Name, delay, MaxCopies, MaxDelay)
+	}
 	at := atSwitch + int64(delay)
 	switch {
 	case rc.Lost != NotLost:
@@ -392,7 +409,7 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) {
 	}
 	if rc.Lost != NotLost {
 		q.counters.RxLost[rc.Lost]++
-		return
+		return nil
 	}
 	q.counters.RxCopies += uint64(copies)
 	first := len(s.arrivals)
@@ -401,6 +418,7 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) {
 		s.arrivals = append(s.arrivals, time.Unix(0, left+int64(q.cfg.Latency)).UTC())
 	}
 	rc.Arrivals = s.arrivals[first:len(s.arrivals):len(s.arrivals)]
+	return nil
 }
 
 // deliver schedules the arrivals, each with its own copy of the bytes; the last

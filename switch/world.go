@@ -67,6 +67,7 @@ type World struct {
 	freeEv   []*event
 
 	// The loop's.
+	spare   []*Port // the next dirty, so that none is allocated
 	stats   Stats
 	settler settler
 	watch   realTimeWatch
@@ -103,9 +104,10 @@ var (
 )
 
 // IsHarnessError reports whether err is a failure of the run as such (one of the
-// errors above) rather than of an application in it.
+// errors above, or ErrVerdict) rather than of an application in it.
 func IsHarnessError(err error) bool {
-	return errors.Is(err, ErrDeadlock) || errors.Is(err, ErrLimit) || errors.Is(err, ErrStuck) || errors.Is(err, ErrRealTime)
+	return errors.Is(err, ErrDeadlock) || errors.Is(err, ErrLimit) || errors.Is(err, ErrStuck) ||
+		errors.Is(err, ErrRealTime) || errors.Is(err, ErrVerdict)
 }
 
 // NewWorld returns a world in virtual time.
@@ -299,7 +301,7 @@ func (w *World) take() error {
 		w.mu.Unlock()
 		return nil
 	}
-	w.dirty = nil
+	w.dirty, w.spare = w.spare, nil
 	w.mu.Unlock()
 	slices.SortFunc(dirty, func(a, b *Port) int { return a.number - b.number })
 	for _, p := range dirty {
@@ -325,6 +327,7 @@ func (w *World) take() error {
 			}
 		}
 	}
+	w.spare = dirty[:0]
 	return nil
 }
 

@@ -1,0 +1,289 @@
+package pcap
+
+import (
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// Fate is what became of one frame, as its comments in a recording say it. A
+// frame without such comments went to the port that owns its destination
+// address, untouched: the zero Fate.
+//
+// Each clause is one comment, a word or more of key=value; names and reasons have
+// bytes other than letters, digits and _.:/+- written as %XX:
+//
+//	vnr.to=all | vnr.to=none | vnr.to=server,web     who the receivers are
+//	vnr.fault=drop rule=2:loss [at=server] [reason=…]
+//	vnr.fault=dup rule=1:d1 copies=2 [gap=1ms] [at=server]
+//	vnr.fault=corrupt rule=3:c1 bytes=@66:4f>4e,@70:00ff>0100 [at=server]
+//	vnr.fault=delay rule=4 by=40ms [at=server]
+//	vnr.lost=queue|down|mtu|reserved [at=server]      lost for another cause than a rule
+//	vnr.queued=1.2ms,2.4ms at=server                  how much later the copies arrived
+//
+// rule is the number of the rule on its switch, and its name if it has one. at
+// names the receiver to whose cable the clause applies; without it, it is the
+// sender's cable. Offsets count from the first byte of the Ethernet header.
+type Fate struct {
+	To    Receivers
+	Names []string // the receivers, in port order, when To is ToNames
+
+	Faults []Fault // what rules did, in the order of the rules
+	Lost   []Lost
+	Queued []Queued
+
+	// Foreign are comments that are not ours, as they were.
+	Foreign []string
+}
+
+// Receivers says who the receivers of a frame are.
+type Receivers uint8
+
+// The kinds of receivers.
+const (
+	ToOwner Receivers = iota // the port that owns the destination address; no clause
+	ToAll                    // every other port of the switch at that time
+	ToNone                   // nobody
+	ToNames                  // the ports named
+)
+
+// FaultKind is what a rule did.
+type FaultKind uint8
+
+// The kinds of faults.
+const (
+	FaultDrop FaultKind = iota
+	FaultDup
+	FaultCorrupt
+	FaultDelay
+)
+
+var faultWords = [...]string{"drop", "dup", "corrupt", "delay"}
+
+// String returns the word used in comments: drop, dup, corrupt, delay.
+func (k FaultKind) String() string { return faultWords[k] }
+
+// Fault is one thing a rule did to a frame on one cable.
+type Fault struct {
+	Kind   FaultKind
+	Rule   int            // the rule's number
+	Name   string         // and its name, "" for none
+	Copies int            // of a dup: how many more arrive
+	Gap    time.Duration  // of a dup: between one copy and the next
+	Edits  []vswitch.Edit // of a corrupt: bytes changed, in order
+	By     time.Duration  // of a delay
+	At     string         // the receiver whose cable it happened on; "": the sender's
+	Reason string
+}
+
+// Lost is a loss for a cause other than a rule.
+type Lost struct {
+	Cause vswitch.Loss
+	At    string // the receiver that lost it; "": it was lost before the switch forwarded it
+}
+
+// Queued says when the copies of a frame arrived at one receiver: By[k] later
+// than the time of sending, both cables' latencies, what rules delayed, and k
+// times the gap. len(By) copies arrived, the frame itself included.
+type Queued struct {
+	By []time.Duration
+	At string
+}
+
+// maxClause is where a list of names or bytes is continued in a further clause;
+// a comment holds 65,535 bytes.
+const maxClause = 60000
+
+// IsZero reports whether there is nothing to say.
+func (f *Fate) IsZero() bool {
+	return f.To == ToOwner && len(f.Faults) == 0 && len(f.Lost) == 0 && len(f.Queued) == 0
+}
+
+// Comments formats f, a string per clause: receivers, faults, losses, queueing,
+// then the foreign comments. [ParseFate] reads it back; where a list of names or
+// bytes is too long for one comment there are several clauses.
+func (f *Fate) Comments() []string {
+	var out []string
+	f.clauses(nil, func(clause []byte) { out = append(out, string(clause)) })
+	return append(out, f.Foreign...)
+}
+
+// clauses formats f but for foreign comments, calls emit for each clause, and
+// returns buf, which it uses, grown.
+func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
+	switch f.To {
+	case ToAll:
+		emit(append(buf[:0], "vnr.to=all"...))
+	case ToNone:
+		emit(append(buf[:0], "vnr.to=none"...))
+	case ToNames:
+		const head = "vnr.to="
+		buf = append(buf[:0], head...)
+		for _, name := range f.Names {
+			if len(buf) > maxClause {
+				emit(buf)
+				buf = append(buf[:0], head...)
+			}
+			if len(buf) > len(head) {
+				buf = append(buf, ',')
+			}
+			buf = appendReceiver(buf, name)
+		}
+		emit(buf)
+	}
+	for i := range f.Faults {
+		buf = f.Faults[i].clauses(buf, emit)
+	}
+	for _, l := range f.Lost {
+		buf = append(append(buf[:0], "vnr.lost="...), l.Cause.String()...)
+		buf = appendName(buf, " at=", l.At)
+		emit(buf)
+	}
+	for _, q := range f.Queued {
+		buf = append(buf[:0], "vnr.queued="...)
+		for i, d := range q.By {
+			if i > 0 {
+				buf = append(buf, ',')
+			}
+			buf = append(buf, formatDuration(d)...)
+		}
+		buf = appendName(buf, " at=", q.At)
+		emit(buf)
+	}
+	return buf
+}
+
+func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
+	head := func() {
+		buf = append(append(buf[:0], "vnr.fault="...), f.Kind.String()...)
+		buf = append(buf, " rule="...)
+		buf = strconv.AppendInt(buf, int64(f.Rule), 10)
+		buf = appendName(buf, ":", f.Name)
+	}
+	tail := func() {
+		buf = appendName(buf, " at=", f.At)
+		buf = appendName(buf, " reason=", f.Reason)
+		emit(buf)
+	}
+	head()
+	switch f.Kind {
+	case FaultDup:
+		buf = append(buf, " copies="...)
+		buf = strconv.AppendInt(buf, int64(f.Copies), 10)
+		if f.Gap != 0 {
+			buf = append(append(buf, " gap="...), formatDuration(f.Gap)...)
+		}
+	case FaultDelay:
+		buf = append(append(buf, " by="...), formatDuration(f.By)...)
+	case FaultCorrupt:
+		// An edit of n bytes takes 4n characters and a little.
+		const piece = maxClause / 8
+		const bytes = " bytes="
+		buf = append(buf, bytes...)
+		first := len(buf)
+		for _, e := range f.Edits {
+			for at := 0; at < len(e.Old) || at == 0; at += piece {
+				end := min(at+piece, len(e.Old))
+				if len(buf) > first && len(buf)+4*(end-at) > maxClause {
+					tail()
+					head()
+					buf = append(buf, bytes...)
+				}
+				if len(buf) > first {
+					buf = append(buf, ',')
+				}
+				buf = append(buf, '@')
+				buf = strconv.AppendInt(buf, int64(e.Offset+at), 10)
+				buf = append(buf, ':')
+				buf = hex.AppendEncode(buf, e.Old[at:end])
+				buf = append(buf, '>')
+				buf = hex.AppendEncode(buf, e.New[at:end])
+			}
+		}
+	}
+	tail()
+	return buf
+}
+
+// explains returns the comments that explain copy k of a frame to receiver name:
+// what was delayed, changed and, for further copies, multiplied on the way.
+func (f *Fate) explains(name string, k int) []string {
+	e := Fate{Foreign: f.Foreign}
+	for _, fault := range f.Faults {
+		if fault.At != "" && fault.At != name || fault.Kind == FaultDrop || fault.Kind == FaultDup && k == 0 {
+			continue
+		}
+		e.Faults = append(e.Faults, fault)
+	}
+	for _, q := range f.Queued {
+		if q.At == name {
+			e.Queued = append(e.Queued, q)
+		}
+	}
+	return e.Comments()
+}
+
+// appendName appends key and the escaped value, or nothing for "".
+func appendName(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return append(append(b, key...), escape(value)...)
+}
+
+// appendReceiver appends a name of a vnr.to list; the names "all" and "none"
+// have their first letter escaped, as the words mean something else there.
+func appendReceiver(b []byte, name string) []byte {
+	if name == "all" || name == "none" {
+		return append(appendEscaped(b, name[0]), name[1:]...)
+	}
+	return append(b, escape(name)...)
+}
+
+// plainByte tells the bytes that stand for themselves in names and reasons.
+func plainByte(c byte) bool {
+	switch {
+	case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		return true
+	}
+	switch c {
+	case '_', '.', ':', '/', '+', '-':
+		return true
+	}
+	return false
+}
+
+func appendEscaped(b []byte, c byte) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(b, '%', digits[c>>4], digits[c&15])
+}
+
+// escape writes bytes that are not plain as %XX.
+func escape(s string) string {
+	for i := range len(s) {
+		if !plainByte(s[i]) {
+			b := make([]byte, 0, len(s)+8)
+			for j := range len(s) {
+				if plainByte(s[j]) {
+					b = append(b, s[j])
+				} else {
+					b = appendEscaped(b, s[j])
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// formatDuration is [time.Duration.String] in ASCII: 25us, 1m0s.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	// "µs" is the only unit outside ASCII.
+	if n := len(s) - len("µs"); n > 0 && s[n:] == "µs" {
+		return s[:n] + "us"
+	}
+	return s
+}

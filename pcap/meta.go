@@ -1,0 +1,166 @@
+package pcap
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Meta says what a recording is a recording of. It is the comment of the section
+// header, which Wireshark shows under Capture File Properties.
+type Meta struct {
+	Version  string   // of vnreplay
+	Stack    string   // version of the network stack
+	Go       string   // version of Go
+	Seed     uint64   // of the world
+	Clock    string   // "virtual" or "real"
+	View     string   // "wire"; views say "at NAME", "full"
+	Rules    []string // texts of the fault rules, in order: rule 1 first
+	Scenario string   // the effective scenario file, byte for byte; "" when there is none
+}
+
+// MaxMeta is the longest text of a [Meta] in bytes: what a pcapng option holds.
+const MaxMeta = 65534
+
+// ErrMetaTooLong: the text of a [Meta] exceeds [MaxMeta]. Compare with [errors.Is].
+var ErrMetaTooLong = errors.New("too long for a section header")
+
+// ErrNoMeta: a text holds no [Meta]. Compare with [errors.Is].
+var ErrNoMeta = errors.New("no run described")
+
+// metaFirst is the first line of the text; its number is the version of the format.
+const metaFirst = "vnreplay.recording=1"
+
+// Marshal returns the text of m: a first line "vnreplay.recording=1", a line
+// key=value for each field that is set (Seed always), a line "rule.N=" for each
+// rule, and last "scenario.bytes=N" with exactly N bytes of scenario on the lines
+// that follow. A value (or scenario) that holds other than printable characters
+// (and, in a scenario, tabs and newlines), or that starts with a double quote, is
+// written as a Go string literal instead. Equal Metas have equal texts.
+//
+// The error is [ErrMetaTooLong], with both sizes.
+func (m *Meta) Marshal() (string, error) {
+	var b strings.Builder
+	b.WriteString(metaFirst + "\n")
+	line := func(key, value string) {
+		if value != "" {
+			b.WriteString(key + "=" + metaValue(value) + "\n")
+		}
+	}
+	line("version", m.Version)
+	line("stack", m.Stack)
+	line("go", m.Go)
+	b.WriteString("seed=" + strconv.FormatUint(m.Seed, 10) + "\n")
+	line("clock", m.Clock)
+	line("view", m.View)
+	for i, r := range m.Rules {
+		b.WriteString("rule." + strconv.Itoa(i+1) + "=" + metaValue(r) + "\n")
+	}
+	switch {
+	case m.Scenario == "":
+	case isPlain(m.Scenario, "\n\t"):
+		b.WriteString("scenario.bytes=" + strconv.Itoa(len(m.Scenario)) + "\n" + m.Scenario)
+	default:
+		b.WriteString("scenario=" + strconv.QuoteToASCII(m.Scenario) + "\n")
+	}
+	if b.Len() > MaxMeta {
+		return "", fmt.Errorf("scenario (%d bytes) and %d rules make %d bytes, at most %d fit: %w; shorten the scenario",
+			len(m.Scenario), len(m.Rules), b.Len(), MaxMeta, ErrMetaTooLong)
+	}
+	return b.String(), nil
+}
+
+// metaValue is a value as it stands on a line.
+func metaValue(s string) string {
+	if isPlain(s, "") && !strings.HasPrefix(s, `"`) {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// isPlain reports whether s is UTF-8 of printable characters and those in also.
+func isPlain(s, also string) bool {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) && !strings.ContainsRune(also, r) {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// ParseMeta reads the text that [Meta.Marshal] wrote. Text before its first line
+// and after its end is ignored, as are unknown keys: other programs add to the
+// comment (mergecap appends the names of the files), and newer versions may.
+// The error is [ErrNoMeta] when there is no first line, or names the line that
+// is wrong.
+func ParseMeta(text string) (Meta, error) {
+	rest, ok := text, false
+	for rest != "" && !ok {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		ok = strings.TrimRight(line, "\r ") == metaFirst
+	}
+	if !ok {
+		return Meta{}, fmt.Errorf("%w: no line %q in the section's comment", ErrNoMeta, metaFirst)
+	}
+	var m Meta
+	seed := false
+	for n := 2; rest != ""; n++ {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			// Not ours any more.
+			break
+		}
+		if key == "scenario.bytes" {
+			size, err := strconv.ParseUint(value, 10, 31)
+			if err != nil || int(size) > len(rest) {
+				return Meta{}, fmt.Errorf("run description, line %d: scenario of %q bytes, %d are there", n, value, len(rest))
+			}
+			m.Scenario = rest[:size]
+			break
+		}
+		if strings.HasPrefix(value, `"`) {
+			s, err := strconv.Unquote(value)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: %s is no quoted string", n, key)
+			}
+			value = s
+		}
+		switch {
+		case key == "version":
+			m.Version = value
+		case key == "stack":
+			m.Stack = value
+		case key == "go":
+			m.Go = value
+		case key == "seed":
+			v, err := strconv.ParseUint(value, 10, 64)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: seed %q is no number", n, value)
+			}
+			m.Seed, seed = v, true
+		case key == "clock":
+			m.Clock = value
+		case key == "view":
+			m.View = value
+		case key == "scenario":
+			m.Scenario = value
+		case strings.HasPrefix(key, "rule."):
+			if key != "rule."+strconv.Itoa(len(m.Rules)+1) {
+				return Meta{}, fmt.Errorf("run description, line %d: %s where rule.%d is expected", n, key, len(m.Rules)+1)
+			}
+			m.Rules = append(m.Rules, value)
+		}
+	}
+	if !seed {
+		return Meta{}, fmt.Errorf("run description: no seed")
+	}
+	return m, nil
+}

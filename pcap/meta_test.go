@@ -1,0 +1,126 @@
+package pcap_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/vnreplay/vnreplay/pcap"
+)
+
+func ExampleMeta_Marshal() {
+	m := pcap.Meta{
+		Version: "v1.0.0", Seed: 7, Clock: "virtual", View: "wire",
+		Rules:    []string{"loss: drop 2% to server"},
+		Scenario: "seed: 7\nhosts:\n  client: {ip: [10.0.0.1/24]}\n",
+	}
+	text, err := m.Marshal()
+	if err != nil {
+		fmt.Println(err)
+	}
+	fmt.Print(text)
+	// Output:
+	// vnreplay.recording=1
+	// version=v1.0.0
+	// seed=7
+	// clock=virtual
+	// view=wire
+	// rule.1=loss: drop 2% to server
+	// scenario.bytes=45
+	// seed: 7
+	// hosts:
+	//   client: {ip: [10.0.0.1/24]}
+}
+
+// anyText is text as it may come from anywhere, control characters included.
+func anyText() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,40}`),
+		rapid.SampledFrom([]string{"\x00", "a\nb=c", "\r\n", `"quoted"`, "\"", "\xff\xfe", "\u202e", "scenario.bytes=3\nabc", " = "}))
+}
+
+func TestMetaRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := pcap.Meta{
+			Version: anyText().Draw(t, "version"), Stack: anyText().Draw(t, "stack"), Go: anyText().Draw(t, "go"),
+			Seed: rapid.Uint64().Draw(t, "seed"), Clock: anyText().Draw(t, "clock"), View: anyText().Draw(t, "view"),
+			Rules: rapid.SliceOfN(anyText(), 0, 3).Draw(t, "rules"), Scenario: anyText().Draw(t, "scenario"),
+		}
+		if len(m.Rules) == 0 {
+			m.Rules = nil
+		}
+		text, err := m.Marshal()
+		ok(t, err)
+		for i := range len(text) {
+			if c := text[i]; c < ' ' && c != '\n' && c != '\t' || c == 0x7f {
+				t.Fatalf("control character %#x in %q", c, text)
+			}
+		}
+		// As mergecap and a person may leave it.
+		for _, around := range []string{"%s", "a person's note\n%s", "%s \nFile created by merging: \nFile1: seed=9.pcapng \n"} {
+			got, err := pcap.ParseMeta(fmt.Sprintf(around, text))
+			ok(t, err)
+			if d := cmp.Diff(m, got); d != "" {
+				t.Fatalf("%s\nof %q", d, text)
+			}
+		}
+	})
+}
+
+func TestMetaErrors(t *testing.T) {
+	const first = "vnreplay.recording=1\n"
+	for _, c := range []struct{ text, want string }{
+		{"", "no run described"},
+		{"seed=7\n", "no run described"},
+		{"vnreplay.recording=2\nseed=7\n", "no run described"},
+		{first, "no seed"},
+		{first + "seed=x\n", `line 2: seed "x" is no number`},
+		{first + "seed=7\nrule.2=drop\n", "line 3: rule.2 where rule.1 is expected"},
+		{first + "seed=7\nscenario.bytes=9\nshort", `line 3: scenario of "9" bytes, 5 are there`},
+		{first + "seed=7\nscenario.bytes=-1\n", "line 3: scenario of"},
+		{first + "seed=7\nversion=\"open\n", "line 3: version is no quoted string"},
+	} {
+		if _, err := pcap.ParseMeta(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
+func TestMetaFitsOrIsRefused(t *testing.T) {
+	for n := 65000; n <= 66000; n += 100 {
+		m := pcap.Meta{Scenario: strings.Repeat("x", n)}
+		text, err := m.Marshal()
+		switch {
+		case err == nil && len(text) > pcap.MaxMeta:
+			t.Errorf("a text of %d bytes", len(text))
+		case err != nil && (!errors.Is(err, pcap.ErrMetaTooLong) || n < 65400):
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func FuzzParseMeta(f *testing.F) {
+	for _, m := range []pcap.Meta{{}, testMeta, {Seed: 1, Rules: []string{"a", "\x00"}, Scenario: "a: b\n"}, {Scenario: "\x00"}} {
+		text, err := m.Marshal()
+		ok(f, err)
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := pcap.ParseMeta(text)
+		if err != nil {
+			return
+		}
+		again, err := m.Marshal()
+		if err != nil {
+			return // too long when written plainly
+		}
+		got, err := pcap.ParseMeta(again)
+		ok(t, err)
+		if d := cmp.Diff(m, got); d != "" {
+			t.Error(d)
+		}
+	})
+}

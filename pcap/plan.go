@@ -1,0 +1,84 @@
+package pcap
+
+import (
+	"slices"
+	"time"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// plan is what the clauses of a frame's fate amount to for one receiver, but for
+// queueing. The recorder and the rebuilding share it: what a recording leaves
+// out is exactly what planFor and late put back.
+type plan struct {
+	takes  time.Duration // from sending to arrival: both cables and what rules delay
+	copies int           // besides the frame itself
+	gap    time.Duration // from one copy to the next
+	drop   bool          // a rule dropped it
+	faults []*Fault      // those that apply, in order
+}
+
+// planFor composes the faults for the receiver name as [vswitch.Verdict] says.
+func planFor(f *Fate, name string, latency time.Duration) plan {
+	p := plan{takes: latency}
+	for i := range f.Faults {
+		ft := &f.Faults[i]
+		if ft.At != "" && ft.At != name {
+			continue
+		}
+		p.faults = append(p.faults, ft)
+		switch ft.Kind {
+		case FaultDrop:
+			p.drop = true
+		case FaultDup:
+			p.copies += ft.Copies
+			if ft.Gap > 0 {
+				p.gap = ft.Gap
+			}
+		case FaultDelay:
+			p.takes += ft.By
+		}
+	}
+	return p
+}
+
+// arrival is when copy k arrives if it waits in no queue.
+func (p *plan) arrival(sent time.Time, k int) time.Time {
+	return sent.Add(p.takes + time.Duration(k)*p.gap)
+}
+
+// late returns how much later than that the copies arrive, or nil if all arrive
+// and none is late.
+func (p *plan) late(sent time.Time, arrivals []time.Time) []time.Duration {
+	on := len(arrivals) == 1+p.copies
+	for k := 0; k < len(arrivals) && on; k++ {
+		on = arrivals[k].Equal(p.arrival(sent, k))
+	}
+	if on {
+		return nil
+	}
+	late := make([]time.Duration, len(arrivals))
+	for k := range arrivals {
+		late[k] = arrivals[k].Sub(p.arrival(sent, k))
+	}
+	return late
+}
+
+// apply returns data as the receiver got it, a copy if a rule changed bytes, or
+// the first edit that does not fit.
+func (p *plan) apply(data []byte) ([]byte, *vswitch.Edit) {
+	copied := false
+	for _, ft := range p.faults {
+		for i := range ft.Edits {
+			e := &ft.Edits[i]
+			if e.Offset > len(data)-len(e.New) {
+				return nil, e
+			}
+			if !copied {
+				data, copied = slices.Clone(data), true
+			}
+			copy(data[e.Offset:], e.New)
+		}
+	}
+	return data, nil
+}

@@ -1,0 +1,386 @@
+package pcap
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/pcapgo"
+)
+
+// Direction says whether an interface received or sent a packet.
+type Direction uint8
+
+// The directions, with the numbers of the pcapng format.
+const (
+	DirectionUnknown Direction = iota
+	Inbound
+	Outbound
+)
+
+// String returns "unknown", "inbound" or "outbound".
+func (d Direction) String() string {
+	return [...]string{"unknown", "inbound", "outbound"}[d]
+}
+
+// Packet is one packet of a capture. It belongs to whoever got it, with all it
+// points to. (Data is cut from a larger allocation that holds neighbouring
+// packets; to keep one packet of many for long, clone it.)
+type Packet struct {
+	// Number is the frame number that Wireshark shows, from 1. Wireshark also
+	// numbers some blocks that are no packets, so numbers may have gaps.
+	Number int
+	// Offset is where the packet's block or record starts, in bytes from the
+	// start of the file, or of what gzip holds.
+	Offset int64
+	// Time is when it was captured, UTC. In a recording, when it was sent. It is
+	// the zero Time if the block has none (a simple packet block).
+	Time time.Time
+	// Interface is an index into [Reader.Interfaces]; it counts on over sections.
+	Interface int
+	// LinkType is the LINKTYPE_ value of the interface; packets of any are given.
+	LinkType int
+	// Data is the packet as far as it was captured.
+	Data []byte
+	// OrigLen is how long it was, in bytes; at least len(Data).
+	OrigLen int
+	// Comments, ours (see [ParseFate]) and others'.
+	Comments []string
+	// Direction and Flags are of the flags word (epb_flags), 0 if there is none.
+	Direction Direction
+	Flags     uint32
+	// ID is the packet id, 0 for none. In a recording, the number of the frame.
+	ID uint64
+}
+
+// Section is one section header of a pcapng file.
+type Section struct {
+	Hardware, OS, Application string
+	Comments                  []string
+	BigEndian                 bool
+}
+
+// Reader reads a capture from its start to its end, once: pcapng, and classic
+// pcap in microseconds and nanoseconds, in either byte order, plain or in gzip.
+// It never seeks, holds one block at a time in memory, and does not believe
+// lengths: a block or record of more than 16 MiB is damage.
+//
+// It is not safe for concurrent use.
+type Reader struct {
+	name   string
+	format string
+	closer io.Closer
+	src    source
+	err    error // what Next returns from now on
+
+	meta    Meta
+	metaErr error
+
+	data    []byte   // rest of the chunk that packets' data is cut from
+	packets []Packet // rest of the chunk of packets
+}
+
+// source is a scanner with the pcapgo reader that reads from it.
+type source interface {
+	// next returns the next packet and what the scanner knows of it. data is
+	// valid until the next call.
+	next() (data []byte, iface int, at time.Time, sc *scanned, err error)
+	interfaces() []Interface
+	sections() []Section
+	// changes counts the interface and statistics blocks read.
+	changes() int
+}
+
+// Open opens a capture; "-" is the standard input. The error is a
+// [*FormatError], a [*TruncatedError] for a file cut before the end of its
+// header, or the operating system's.
+func Open(path string) (*Reader, error) {
+	if path == "-" {
+		return NewReader(os.Stdin, "standard input")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewReader(f, path)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	r.closer = f
+	return r, nil
+}
+
+// NewReader reads a capture from r, which may be a pipe; name is what errors
+// call it. It reads the header. Errors are as for [Open].
+func NewReader(r io.Reader, name string) (*Reader, error) {
+	br, k, zipped, err := sniff(r, name)
+	if err != nil {
+		return nil, err
+	}
+	rd := &Reader{name: name, metaErr: ErrNoMeta}
+	in := input{r: br, name: name}
+	switch k {
+	case kindPcapng:
+		rd.format = "pcapng"
+		rd.src, err = newNgSource(in)
+	case kindPcap:
+		rd.src, rd.format, err = newPcapSource(in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if zipped {
+		rd.format += ", gzip"
+	}
+	rd.findMeta()
+	return rd, nil
+}
+
+// findMeta looks for the run's description among the comments of the first section.
+func (r *Reader) findMeta() {
+	for _, s := range r.Sections() {
+		for _, c := range s.Comments {
+			m, err := ParseMeta(c)
+			if err == nil {
+				r.meta, r.metaErr = m, nil
+				return
+			}
+			if !errors.Is(err, ErrNoMeta) {
+				r.metaErr = err
+			}
+		}
+	}
+}
+
+// Name returns the name that errors call the input.
+func (r *Reader) Name() string { return r.name }
+
+// Format says what the input is: "pcapng", "pcap, microseconds, big-endian",
+// with ", gzip" behind if it is compressed.
+func (r *Reader) Format() string { return r.format }
+
+// Meta returns the run's description, if the first section has one.
+func (r *Reader) Meta() (Meta, bool) { return r.meta, r.metaErr == nil }
+
+// MetaError says why there is no [Meta]: [ErrNoMeta], or what is wrong with it.
+func (r *Reader) MetaError() error { return r.metaErr }
+
+// Interfaces returns the interfaces read so far. After the last packet it is
+// complete, with statistics. The slice is the caller's; what Stats points to is shared.
+func (r *Reader) Interfaces() []Interface { return slices.Clone(r.src.interfaces()) }
+
+// Sections returns the section headers read so far, of a pcapng file.
+func (r *Reader) Sections() []Section { return slices.Clone(r.src.sections()) }
+
+// Next returns the next packet; after the last one, and then always,
+// [io.EOF], a [*TruncatedError] if the input was cut, a [*FormatError] if it is
+// damaged, or an error of reading.
+func (r *Reader) Next() (*Packet, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	data, iface, at, sc, err := r.src.next()
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	if len(r.packets) == 0 {
+		r.packets = make([]Packet, 64)
+	}
+	p := &r.packets[0]
+	r.packets = r.packets[1:]
+	*p = Packet{
+		Number:    sc.frame,
+		Offset:    sc.offset,
+		Time:      at,
+		Interface: iface,
+		LinkType:  r.src.interfaces()[iface].LinkType,
+		Data:      r.keep(data),
+		OrigLen:   max(sc.origLen, len(data)),
+		Comments:  sc.comments,
+		Direction: direction(sc.flags),
+		Flags:     sc.flags,
+		ID:        sc.id,
+	}
+	return p, nil
+}
+
+// direction is in the two low bits of the flags word; 3 is not defined.
+func direction(flags uint32) Direction {
+	if d := Direction(flags & 3); d <= Outbound {
+		return d
+	}
+	return DirectionUnknown
+}
+
+// keep copies data into a chunk: an allocation per packet would cost more than
+// all the rest.
+func (r *Reader) keep(data []byte) []byte {
+	const chunk = 64 << 10
+	if len(data) > chunk/4 {
+		return slices.Clone(data)
+	}
+	if len(data) > len(r.data) {
+		r.data = make([]byte, chunk)
+	}
+	n := copy(r.data, data)
+	kept := r.data[:n:n]
+	r.data = r.data[n:]
+	return kept
+}
+
+// Packets iterates over the rest of the packets. The last pair has a nil packet
+// and the error, unless that is [io.EOF].
+func (r *Reader) Packets() iter.Seq2[*Packet, error] {
+	return func(yield func(*Packet, error) bool) {
+		for {
+			p, err := r.Next()
+			if err == io.EOF || !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Close closes the file that [Open] opened. It may be called more than once.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	c := r.closer
+	r.closer = nil
+	if r.err == nil {
+		r.err = os.ErrClosed
+	}
+	return c.Close()
+}
+
+// ngSource reads pcapng.
+type ngSource struct {
+	scan    *ngScanner
+	ng      *pcapgo.NgReader
+	section int // pcapgo's section, from 0
+	base    int // its first interface
+	done    int // interfaces that have their strings
+}
+
+func newNgSource(in input) (*ngSource, error) {
+	s := &ngSource{scan: &ngScanner{input: in}}
+	ng, err := pcapgo.NewNgReader(s.scan, pcapgo.NgReaderOptions{
+		WantMixedLinkType: true,
+		SectionEndCallback: func(ifaces []pcapgo.NgInterface, info pcapgo.NgSectionInfo) {
+			s.describe(ifaces)
+			s.base = s.done
+			s.describeSection(info)
+			s.section++
+		},
+	})
+	if err != nil {
+		return nil, s.cause(err)
+	}
+	s.ng = ng
+	s.describeSection(ng.SectionInfo())
+	return s, nil
+}
+
+// cause is the scanner's reason for an error of pcapgo.
+func (s *ngSource) cause(err error) error {
+	if s.scan.err != nil {
+		return s.scan.err
+	}
+	return s.scan.damaged("%v", err)
+}
+
+// describe takes over the strings of the current section's interfaces.
+func (s *ngSource) describe(ifaces []pcapgo.NgInterface) {
+	for _, n := range ifaces[s.done-s.base:] {
+		ifc := &s.scan.ifaces[s.done]
+		ifc.Name = text([]byte(n.Name))
+		ifc.Description = text([]byte(n.Description))
+		ifc.LinkType = int(n.LinkType)
+		if p, ok := parsePortInfo(ifc.Description, ifc.Comment); ok {
+			ifc.Port, ifc.IsPort = p, true
+		}
+		s.done++
+	}
+}
+
+// describeSection takes over the strings of the section pcapgo is in.
+func (s *ngSource) describeSection(info pcapgo.NgSectionInfo) {
+	sec := &s.scan.sections[s.section]
+	sec.Hardware, sec.OS, sec.Application = text([]byte(info.Hardware)), text([]byte(info.OS)), text([]byte(info.Application))
+}
+
+func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
+	section := s.section
+	data, ci, err := s.ng.ZeroCopyReadPacketData()
+	if s.base+s.ng.NInterfaces() > s.done {
+		all := make([]pcapgo.NgInterface, s.ng.NInterfaces())
+		for i := range all {
+			all[i], _ = s.ng.Interface(i)
+		}
+		s.describe(all)
+	}
+	if s.section > section && s.section < len(s.scan.sections) {
+		s.describeSection(s.ng.SectionInfo())
+	}
+	if err != nil {
+		return nil, 0, time.Time{}, nil, s.cause(err)
+	}
+	iface := s.base + ci.InterfaceIndex
+	sc, ifc := &s.scan.cur, &s.scan.ifaces[iface]
+	var at time.Time
+	if !sc.noTime {
+		at = ifc.res.time(sc.units, ifc.offset)
+	}
+	return data, iface, at, sc, nil
+}
+
+func (s *ngSource) interfaces() []Interface { return s.scan.ifaces[:s.done] }
+func (s *ngSource) sections() []Section     { return s.scan.sections }
+func (s *ngSource) changes() int            { return s.scan.changes }
+
+// pcapSource reads the classic format.
+type pcapSource struct {
+	scan   *pcapScanner
+	r      *pcapgo.Reader
+	ifaces []Interface
+}
+
+func newPcapSource(in input) (*pcapSource, string, error) {
+	s := &pcapSource{scan: &pcapScanner{input: in}}
+	var err error
+	if s.r, err = pcapgo.NewReader(s.scan); err != nil {
+		return nil, "", s.cause(err)
+	}
+	s.ifaces = []Interface{s.scan.iface}
+	format := "pcap, microseconds"
+	if s.r.Resolution() == gopacket.TimestampResolutionNanosecond {
+		format = "pcap, nanoseconds"
+	}
+	return s, format + ", " + map[bool]string{true: "big-endian", false: "little-endian"}[s.scan.bigEndian()], nil
+}
+
+func (s *pcapSource) cause(err error) error {
+	if s.scan.err != nil {
+		return s.scan.err
+	}
+	return s.scan.damaged("%v", err)
+}
+
+func (s *pcapSource) next() ([]byte, int, time.Time, *scanned, error) {
+	data, ci, err := s.r.ZeroCopyReadPacketData()
+	if err != nil {
+		return nil, 0, time.Time{}, nil, s.cause(err)
+	}
+	return data, 0, ci.Timestamp, &s.scan.cur, nil
+}
+
+func (s *pcapSource) interfaces() []Interface { return s.ifaces }
+func (s *pcapSource) sections() []Section     { return nil }
+func (s *pcapSource) changes() int            { return 1 }

@@ -1,0 +1,367 @@
+package pcap
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// Between the input and pcapgo stands a scanner. It reads the input block by
+// block (record by record in the classic format) and, as an io.Reader, hands
+// pcapgo those it has checked: framing, lengths, references, options. So pcapgo,
+// which checks few of these, sees no damage; every error has its byte offset; and
+// a cut input is read up to the end of its last whole block.
+//
+// A Read never goes beyond the current block, and pcapgo's bufio.Reader reads
+// only when it is empty. So when pcapgo has returned a packet, cur is the block
+// that the packet came from, and the scanner's decoding of it is of that packet.
+//
+// The scanner itself decodes what pcapgo v1.7.7 gets wrong or does not give:
+// options of packets (flags and packet id of big-endian files; comments of
+// obsolete packet blocks), times (10^0 s, 2^-n s, simple packet blocks), several
+// comments of one section header, addresses and speeds of interfaces, and
+// statistics blocks as a whole. Blocks that neither uses are skipped.
+
+// input reads bytes and knows where it is.
+type input struct {
+	r    io.Reader
+	name string
+	off  int64 // bytes consumed by whole blocks
+	buf  []byte
+}
+
+// fill reads until buf holds n bytes. A claimed length is not believed: the
+// buffer grows as the bytes arrive. It returns io.EOF when the input ends before
+// the first byte of a block, io.ErrUnexpectedEOF when within it.
+func (in *input) fill(n int) error {
+	const step = 64 << 10
+	for len(in.buf) < n {
+		have := len(in.buf)
+		want := min(n-have, step)
+		if cap(in.buf)-have < want {
+			in.buf = append(in.buf, make([]byte, want)...)[:have]
+		}
+		k, err := io.ReadFull(in.r, in.buf[have:have+want])
+		in.buf = in.buf[:have+k]
+		switch {
+		case err == nil:
+		case err == io.EOF && have == 0:
+			return io.EOF
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return io.ErrUnexpectedEOF
+		default:
+			return fmt.Errorf("%s: at byte %d: %w", in.name, in.off+int64(len(in.buf)), err)
+		}
+	}
+	return nil
+}
+
+// scanned is what the scanner knows of the current block.
+type scanned struct {
+	offset   int64 // of the block
+	frame    int   // the frame's number, when it is a packet
+	units    uint64
+	noTime   bool // a simple packet block
+	origLen  int
+	flags    uint32
+	id       uint64
+	comments []string
+}
+
+// ngScanner scans pcapng.
+type ngScanner struct {
+	input
+	serve  []byte // what pcapgo has not read yet of the current block
+	err    error  // why there are no more blocks
+	frames int    // Wireshark's frame numbers
+	order  binary.ByteOrder
+	cur    scanned
+
+	// All sections and interfaces so far. pcapgo gives the strings and link types.
+	sections []Section
+	ifaces   []Interface
+	base     int // the current section's first interface
+	changes  int // interface and statistics blocks
+}
+
+var _ io.Reader = (*ngScanner)(nil)
+
+// Read hands out the current block, and then the next.
+func (s *ngScanner) Read(p []byte) (int, error) {
+	for len(s.serve) == 0 {
+		if s.err == nil {
+			s.err = s.next()
+		}
+		if s.err != nil {
+			return 0, s.err
+		}
+	}
+	n := copy(p, s.serve)
+	s.serve = s.serve[n:]
+	return n, nil
+}
+
+// damaged is the error of the current block.
+func (s *ngScanner) damaged(format string, args ...any) error {
+	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged}
+}
+
+// next reads and checks the next block, and serves it if pcapgo is to see it.
+func (s *ngScanner) next() error {
+	s.cur = scanned{offset: s.off}
+	s.buf = s.buf[:0]
+	if err := s.fill(8); err != nil {
+		return s.ended(err)
+	}
+	section := binary.LittleEndian.Uint32(s.buf) == blockSection // the same in both orders
+	if section {
+		if err := s.fill(12); err != nil {
+			return s.ended(err)
+		}
+		switch uint32(byteOrderMagic) {
+		case binary.LittleEndian.Uint32(s.buf[8:]):
+			s.order = binary.LittleEndian
+		case binary.BigEndian.Uint32(s.buf[8:]):
+			s.order = binary.BigEndian
+		default:
+			return s.damaged("section header with byte-order magic %x, want 1a2b3c4d in one order or the other", s.buf[8:12])
+		}
+	}
+	kind, length := s.order.Uint32(s.buf), s.order.Uint32(s.buf[4:])
+	switch {
+	case length < 12 || length%4 != 0:
+		return s.damaged("block of type %#x and %d bytes; a block has at least 12, and a multiple of 4", kind, length)
+	case length > maxBlock:
+		return s.damaged("block of type %#x claims %d bytes; at most %d are read", kind, length, maxBlock)
+	}
+	if err := s.fill(int(length)); err != nil {
+		return s.ended(err)
+	}
+	if tail := s.order.Uint32(s.buf[length-4:]); tail != length {
+		return s.damaged("block of type %#x begins with length %d and ends with length %d", kind, length, tail)
+	}
+	serve, err := s.block(kind, s.buf[8:length-4])
+	if err != nil {
+		return err
+	}
+	if serve {
+		s.serve = s.buf
+	}
+	s.off += int64(length)
+	return nil
+}
+
+// ended turns the end of the input within a block into a TruncatedError.
+func (s *ngScanner) ended(err error) error {
+	if err == io.ErrUnexpectedEOF {
+		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames}
+	}
+	return err
+}
+
+// block decodes one block's body and says whether pcapgo is to see it.
+func (s *ngScanner) block(kind uint32, body []byte) (serve bool, err error) {
+	switch kind {
+	case blockSection:
+		return true, s.sectionHeader(body)
+	case blockInterface:
+		return true, s.interfaceBlock(body)
+	case blockPacket, blockObsolete:
+		return true, s.packet(kind, body)
+	case blockSimple:
+		return true, s.simplePacket(body)
+	case blockStats:
+		return false, s.statistics(body)
+	case blockCustom, blockCustomNo, blockJournal:
+		// Wireshark gives these a frame number.
+		s.frames++
+	}
+	return false, nil
+}
+
+func (s *ngScanner) sectionHeader(body []byte) error {
+	if len(body) < 16 {
+		return s.damaged("section header of %d bytes", len(body)+12)
+	}
+	if major, minor := s.order.Uint16(body[4:]), s.order.Uint16(body[6:]); major != 1 || minor != 0 && minor != 2 {
+		return s.damaged("pcapng version %d.%d; 1.0 is known", major, minor)
+	}
+	// The specification makes 1.2 the same; pcapgo does not know that.
+	s.order.PutUint16(body[6:], 0)
+	section := Section{BigEndian: s.order == binary.BigEndian}
+	ok := eachOption(body[16:], s.order, func(code int, value []byte) {
+		if code == optComment {
+			section.Comments = append(section.Comments, text(value))
+		}
+	})
+	if !ok {
+		return s.damaged("options of the section header do not fit in it")
+	}
+	s.sections = append(s.sections, section)
+	s.base = len(s.ifaces)
+	return nil
+}
+
+func (s *ngScanner) interfaceBlock(body []byte) error {
+	if len(body) < 8 {
+		return s.damaged("interface block of %d bytes", len(body)+12)
+	}
+	ifc := Interface{
+		ID:      len(s.ifaces) - s.base,
+		Section: len(s.sections),
+		SnapLen: int(min(s.order.Uint32(body[4:]), 1<<31-1)),
+		res:     microseconds,
+	}
+	ok := eachOption(body[8:], s.order, func(code int, value []byte) {
+		switch {
+		case code == optComment && ifc.Comment == "":
+			ifc.Comment = text(value)
+		case code == optIfMAC && len(value) == 6:
+			ifc.Port.MAC = vswitch.MAC(value)
+		case code == optIfSpeed && len(value) == 8:
+			ifc.Speed = s.order.Uint64(value)
+		case code == optIfTSResol && len(value) == 1:
+			ifc.res = resolution(value[0])
+		case code == optIfTSOffset && len(value) == 8:
+			ifc.offset = int64(s.order.Uint64(value))
+		case code == optIfFCSLen && len(value) == 1:
+			ifc.FCSLen = int(value[0])
+		}
+	})
+	if !ok {
+		return s.damaged("options of interface %d do not fit in its block", ifc.ID)
+	}
+	if !ifc.res.valid() {
+		return s.damaged("interface %d has a time resolution (if_tsresol %#x) that 64 bits do not hold", ifc.ID, uint8(ifc.res))
+	}
+	s.ifaces = append(s.ifaces, ifc)
+	s.changes++
+	return nil
+}
+
+// packet decodes an enhanced or obsolete packet block, and takes its options out
+// of what pcapgo sees.
+func (s *ngScanner) packet(kind uint32, body []byte) error {
+	const fixed = 20
+	if len(body) < fixed {
+		return s.damaged("packet block of %d bytes", len(body)+12)
+	}
+	iface := s.order.Uint32(body)
+	if kind == blockObsolete {
+		iface = uint32(s.order.Uint16(body))
+	}
+	s.cur.units = uint64(s.order.Uint32(body[4:]))<<32 | uint64(s.order.Uint32(body[8:]))
+	length := s.order.Uint32(body[12:])
+	s.cur.origLen = int(s.order.Uint32(body[16:]))
+	switch {
+	case int64(iface) >= int64(len(s.ifaces)-s.base):
+		return s.damaged("packet on interface %d; the section has %d so far", iface, len(s.ifaces)-s.base)
+	case int64(length) > int64(len(body)-fixed):
+		return s.damaged("packet of %d bytes in a block of %d", length, len(body)+12)
+	}
+	end := fixed + padded(int(length))
+	if end > len(body) {
+		return s.damaged("packet of %d bytes in a block of %d", length, len(body)+12)
+	}
+	ok := eachOption(body[end:], s.order, func(code int, value []byte) {
+		switch {
+		case code == optComment:
+			s.cur.comments = append(s.cur.comments, text(value))
+		case code == optPacketFlags && len(value) == 4:
+			s.cur.flags = s.order.Uint32(value)
+		case code == optPacketID && len(value) == 8 && kind == blockPacket:
+			s.cur.id = s.order.Uint64(value)
+		}
+	})
+	if !ok {
+		return s.damaged("options of the packet do not fit in its block")
+	}
+	s.frames++
+	s.cur.frame = s.frames
+	s.shorten(12 + end)
+	return nil
+}
+
+// shorten makes the current block n bytes long.
+func (s *ngScanner) shorten(n int) {
+	s.buf = s.buf[:n]
+	s.order.PutUint32(s.buf[4:], uint32(n))
+	s.order.PutUint32(s.buf[n-4:], uint32(n))
+}
+
+func (s *ngScanner) simplePacket(body []byte) error {
+	if len(body) < 4 {
+		return s.damaged("simple packet block of %d bytes", len(body)+12)
+	}
+	if len(s.ifaces) == s.base {
+		return s.damaged("simple packet block in a section without interface")
+	}
+	length := s.order.Uint32(body)
+	s.cur.origLen = int(length)
+	if snap := s.ifaces[s.base].SnapLen; snap > 0 {
+		length = min(length, uint32(snap))
+	}
+	if int64(length) > int64(len(body)-4) {
+		return s.damaged("simple packet of %d bytes in a block of %d", length, len(body)+12)
+	}
+	s.cur.noTime = true
+	s.frames++
+	s.cur.frame = s.frames
+	return nil
+}
+
+func (s *ngScanner) statistics(body []byte) error {
+	const fixed = 12
+	if len(body) < fixed {
+		return s.damaged("statistics block of %d bytes", len(body)+12)
+	}
+	id := s.order.Uint32(body)
+	if int64(id) >= int64(len(s.ifaces)-s.base) {
+		return s.damaged("statistics of interface %d; the section has %d so far", id, len(s.ifaces)-s.base)
+	}
+	ifc := &s.ifaces[s.base+int(id)]
+	stamp := func(b []byte) uint64 { return uint64(s.order.Uint32(b))<<32 | uint64(s.order.Uint32(b[4:])) }
+	st := &Statistics{Time: ifc.res.time(stamp(body[4:]), ifc.offset)}
+	ok := eachOption(body[fixed:], s.order, func(code int, value []byte) {
+		if code == optComment {
+			c := text(value)
+			st.Comments = append(st.Comments, c)
+			if p, ok := parsePortCounters(c); ok {
+				st.Port, st.IsPort = p, true
+			}
+			return
+		}
+		if len(value) != 8 {
+			return
+		}
+		switch code {
+		case optStatsStart:
+			st.Start = ifc.res.time(stamp(value), ifc.offset)
+		case optStatsEnd:
+			st.End = ifc.res.time(stamp(value), ifc.offset)
+		case optStatsRecv:
+			st.Received = s.order.Uint64(value)
+		case optStatsDrop:
+			st.Dropped = s.order.Uint64(value)
+		}
+	})
+	if !ok {
+		return s.damaged("options of the statistics do not fit in their block")
+	}
+	ifc.Stats = st
+	s.changes++
+	return nil
+}
+
+// text is a string of a file: bytes up to a NUL, if there is one, since some
+// writers terminate strings.
+func text(b []byte) string {
+	s := string(b)
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		s = s[:i]
+	}
+	return s
+}

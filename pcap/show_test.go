@@ -1,0 +1,29 @@
+package pcap_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vnreplay/vnreplay/pcap"
+)
+
+func TestShowLines(t *testing.T) {
+	fs := frames(t, "01-http-get-100k.a.pcapng")
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	packet := func(n int, at time.Duration, dir pcap.Direction, comments ...string) *pcap.Packet {
+		return &pcap.Packet{Number: n, Time: start.Add(at), LinkType: pcap.LinkEthernet, Data: fs[n-1].data, OrigLen: len(fs[n-1].data), Direction: dir, Comments: comments}
+	}
+	client, server := pcap.Interface{Name: "client"}, pcap.Interface{Name: "ser\x1bver"}
+	var s pcap.Show
+	var b strings.Builder
+	line := func(p *pcap.Packet, i pcap.Interface) { b.WriteString(s.Line(p, i) + "\n") }
+	line(packet(1, 0, pcap.Outbound, "vnr.to=all", "vnr.fault=drop rule=1:loss at=server"), client)
+	line(packet(3, 125*time.Millisecond, pcap.Outbound, "vnr.fault=drop rule=2:syn"), client)
+	line(packet(4, time.Hour+time.Nanosecond, pcap.Outbound, "vnr.fault=dup rule=1:d1 copies=1 gap=1ms at=client", "vnr.queued=0s,1ms at=client"), server)
+	line(packet(10, -1500*time.Millisecond, pcap.Inbound, "vnr.fault=corrupt rule=3:c1 bytes=@66:4f>4e at=client"), client)
+	line(packet(11, 2*time.Second, pcap.DirectionUnknown, "vnr.fault=delay rule=4 by=40ms", "vnr.lost=queue at=server"), client)
+	line(packet(12, 2*time.Second, pcap.DirectionUnknown, "a note\nof somebody"), pcap.Interface{})
+	line(packet(12, 2*time.Second, pcap.Outbound, "vnr.fault=what"), client)
+	golden(t, "show.golden", b.String())
+}
