@@ -21,6 +21,7 @@ type books struct {
 	pending  map[uint64]*fate
 	last     time.Time
 	lastSeq  uint64
+	model    *bridge // says who the receivers ought to be; may be nil
 }
 
 type errorer interface {
@@ -67,6 +68,7 @@ func (b *books) Record(e vswitch.Event) error {
 			b.t.Errorf("%s disconnected twice", e.Port.Name())
 		}
 		a.closed = true
+		b.model.forget(e.Port)
 		b.balance(a)
 	case *vswitch.Sent:
 		b.inOrder(e.At)
@@ -102,6 +104,7 @@ func (b *books) sent(e *vswitch.Sent) {
 			b.t.Errorf("#%d lost (%s) and forwarded", e.Seq, e.Lost)
 		}
 	}
+	b.receivers(e)
 	f := &fate{data: bytes.Clone(e.Data), arrivals: map[int][]time.Time{}, edits: map[int][]vswitch.Edit{}}
 	b.pending[e.Seq] = f
 	before := -1
@@ -140,6 +143,42 @@ func (b *books) sent(e *vswitch.Sent) {
 		}
 		f.arrivals[n] = slices.Clone(r.Arrivals)
 	}
+}
+
+// receivers compares who the frame went to with the model and with the words that
+// describe it.
+func (b *books) receivers(e *vswitch.Sent) {
+	var open, got []*vswitch.Port
+	for _, a := range b.accounts {
+		if a.connected && !a.closed && a.port != e.From {
+			open = append(open, a.port)
+		}
+	}
+	for _, r := range e.Receivers {
+		got = append(got, r.Port)
+	}
+	if all := len(got) > 0 && slices.Equal(got, open); e.All != all {
+		b.t.Errorf("#%d: All is %v, receivers %s of %s", e.Seq, e.All, portNames(got), portNames(open))
+	}
+	if simple := len(got) == 1 && got[0].MAC() == e.Dst(); e.Simple != simple {
+		b.t.Errorf("#%d for %v: Simple is %v, receivers %s", e.Seq, e.Dst(), e.Simple, portNames(got))
+	}
+	if b.model == nil || e.Lost == vswitch.LostDown || e.Lost == vswitch.LostQueue {
+		return
+	}
+	want, reserved := b.model.forward(e, open)
+	if reserved != (e.Lost == vswitch.LostReserved) || !slices.Equal(got, want) {
+		b.t.Errorf("#%d from %s: lost %q, receivers %s; want %s, reserved %v", e.Seq, e.From.Name(), e.Lost,
+			portNames(got), portNames(want), reserved)
+	}
+}
+
+func portNames(ports []*vswitch.Port) []string {
+	var names []string
+	for _, p := range ports {
+		names = append(names, p.Name())
+	}
+	return names
 }
 
 func (b *books) delivered(e *vswitch.Delivered) {
@@ -203,12 +242,14 @@ func TestBooksBalance(t *testing.T) {
 		b := newBooks(rt)
 		w := vswitch.NewWorld(vswitch.Config{})
 		defer w.Close()
-		sw, err := w.NewSwitch(vswitch.SwitchConfig{
+		cfg := vswitch.SwitchConfig{
 			Hub:      rapid.Bool().Draw(rt, "hub"),
 			MACs:     rapid.IntRange(1, 8).Draw(rt, "MACs"),
 			Ageing:   time.Duration(rapid.IntRange(1, 20).Draw(rt, "ageing")) * ms,
 			Recorder: b,
-		})
+		}
+		b.model = &bridge{cfg: cfg}
+		sw, err := w.NewSwitch(cfg)
 		must(t, err)
 		node := newNode(t, w, "script")
 		connect := func(rt *rapid.T) *vswitch.Port {

@@ -127,7 +127,8 @@ func TestTrafficKeepsAnAddressYoung(t *testing.T) {
 }
 
 func TestFullTableFloodsAndCounts(t *testing.T) {
-	l := newLAN(t, vswitch.SwitchConfig{MACs: 2, Ageing: 10 * time.Second}, "a", "b", "c", "d")
+	moonLanding := vswitch.Config{Start: time.Date(1969, 7, 20, 20, 17, 40, 0, time.UTC)}
+	l := newLANIn(t, moonLanding, vswitch.SwitchConfig{MACs: 2, Ageing: 10 * time.Second}, "a", "b", "c", "d")
 	a, b, c, d := l.stations["a"], l.stations["b"], l.stations["c"], l.stations["d"]
 	l.at(0*ms, func() { a.send(vswitch.Broadcast, "a") })
 	l.at(1*ms, func() { b.send(vswitch.Broadcast, "b") })

@@ -13,6 +13,7 @@ type macTable struct {
 	max    int
 	ageing int64 // ns
 	m      map[MAC]macEntry
+	full   int64 // until this instant no entry of a full table has aged
 }
 
 type macEntry struct {
@@ -27,12 +28,19 @@ func (t *macTable) learn(a MAC, p *Port, now int64) bool {
 		return true
 	}
 	if _, known := t.m[a]; !known && len(t.m) >= t.max {
+		if now <= t.full {
+			return false
+		}
 		// The order of a map does not matter here: every aged entry goes.
+		oldest := now
 		for k, e := range t.m {
 			if now-e.seen > t.ageing {
 				delete(t.m, k)
+			} else {
+				oldest = min(oldest, e.seen)
 			}
 		}
+		t.full = oldest + t.ageing
 		if len(t.m) >= t.max {
 			return false
 		}

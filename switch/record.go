@@ -7,7 +7,8 @@ import "time"
 // the run and is the run's error; after it, Record is not called again.
 type Recorder interface {
 	// Record takes one event. The event and all it points to may be read during
-	// the call and must not be kept.
+	// the call and must not be kept. Of ports, Record may call the accessors and
+	// Counters, and World.Now; any other call of the world may block for ever.
 	Record(Event) error
 	// Close finishes the recording. It is called once, by whoever made the
 	// recorder, after the run.

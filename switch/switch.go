@@ -78,7 +78,7 @@ func (w *World) NewSwitch(cfg SwitchConfig) (*Switch, error) {
 	s := &Switch{
 		w: w, cfg: cfg,
 		names: map[string]*Port{}, owner: map[MAC]*Port{},
-		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}},
+		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}, full: never},
 	}
 	if d, ok := cfg.Recorder.(DeliveryRecorder); ok {
 		s.delivered = d.WantDeliveries()

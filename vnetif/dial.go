@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -111,7 +110,7 @@ func (h *Host) dialTCP(ctx context.Context, local, to netip.AddrPort) (net.Conn,
 		Try: func() bool {
 			switch {
 			case expired:
-				return done(os.ErrDeadlineExceeded)
+				return done(context.DeadlineExceeded)
 			case ctx.Err() != nil:
 				return done(ctx.Err())
 			case ep == nil:
@@ -287,6 +286,14 @@ func (h *Host) bindPacket(network string, transport tcpip.TransportProtocolNumbe
 	ep, terr := h.stack.NewEndpoint(transport, number, wq)
 	if terr != nil {
 		return nil, callError("socket", errorOf(terr))
+	}
+	ep.SocketOptions().SetV6Only(network == "udp6")
+	// By default gVisor sets Don't Fragment in IPv4 headers even of datagrams that
+	// it fragments, all with identification 0; without path MTU discovery each has
+	// its own, so that fragments of different datagrams cannot be taken for one.
+	if terr := ep.SetSockOptInt(tcpip.MTUDiscoverOption, int(tcpip.PMTUDiscoveryDont)); terr != nil {
+		ep.Close()
+		return nil, callError("setsockopt", errorOf(terr))
 	}
 	if terr := ep.Bind(fullAddress(local)); terr != nil {
 		ep.Close()

@@ -42,6 +42,8 @@ func errorOf(err tcpip.Error) error {
 		return syscall.EPIPE
 	case *tcpip.ErrNotConnected:
 		return syscall.ENOTCONN
+	case *tcpip.ErrDestinationRequired:
+		return syscall.EDESTADDRREQ
 	case *tcpip.ErrNotPermitted, *tcpip.ErrBroadcastDisabled:
 		return syscall.EACCES
 	default:

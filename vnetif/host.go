@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	randv2 "math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,10 +66,8 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 	if cfg.Port.Name == "" {
 		cfg.Port.Name = cfg.Name
 	}
-	for i, p := range cfg.Addrs {
-		if !p.IsValid() || p.Addr().Zone() != "" || p.Addr().Is4In6() {
-			return nil, fmt.Errorf("host %s: address %d (%v): want an address with a prefix length such as 10.0.0.1/24", cfg.Name, i+1, p)
-		}
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
 	w := sw.World()
 	node, err := w.NewNode(cfg.Name)
@@ -95,6 +94,37 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 	}
 	node.SetAddrs(addrs)
 	return h, nil
+}
+
+// check says what a stack would not notice, or only when a host already hangs at
+// the switch.
+func (cfg *HostConfig) check() error {
+	usable := func(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" && !a.Is4In6() }
+	mtu := cfg.Port.MTU
+	if mtu == 0 {
+		mtu = vswitch.DefaultMTU
+	}
+	for i, p := range cfg.Addrs {
+		switch {
+		case !p.IsValid() || !usable(p.Addr()):
+			return fmt.Errorf("address %d (%v): want an address with a prefix length such as 10.0.0.1/24", i+1, p)
+		case slices.ContainsFunc(cfg.Addrs[:i], func(q netip.Prefix) bool { return q.Addr() == p.Addr() }):
+			return fmt.Errorf("address %d (%v) is there twice", i+1, p)
+		case p.Addr().Is6() && mtu < header.IPv6MinimumMTU:
+			return fmt.Errorf("address %d (%v): IPv6 needs an MTU of at least %d (RFC 8200), the port has %d", i+1, p, header.IPv6MinimumMTU, mtu)
+		case mtu < header.IPv4MinimumMTU:
+			return fmt.Errorf("address %d (%v): IPv4 needs an MTU of at least %d (RFC 791), the port has %d", i+1, p, header.IPv4MinimumMTU, mtu)
+		}
+	}
+	for i, gw := range cfg.Gateways {
+		switch {
+		case !usable(gw):
+			return fmt.Errorf("gateway %d (%v): want an address such as 10.0.0.254", i+1, gw)
+		case slices.ContainsFunc(cfg.Gateways[:i], func(a netip.Addr) bool { return a.Is4() == gw.Is4() }):
+			return fmt.Errorf("gateway %d (%v) is the second of its family", i+1, gw)
+		}
+	}
+	return nil
 }
 
 // newStack makes a stack all of whose randomness comes from the world's seed and
@@ -219,20 +249,32 @@ func (h *Host) World() *vswitch.World { return h.world }
 // Now returns the current instant of the world's clock.
 func (h *Host) Now() time.Time { return h.world.Now() }
 
+// closes notes an endpoint that the application has closed.
+func (h *Host) closes(ep tcpip.Endpoint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.dying) == cap(h.dying) { // so that it does not grow with every connection
+		h.dying = slices.DeleteFunc(h.dying, finished)
+	}
+	h.dying = append(h.dying, ep)
+}
+
 // busy reports whether connections that the application has closed still have
 // FINs or data to exchange. TIME_WAIT does not count.
 func (h *Host) busy() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var left []tcpip.Endpoint
-	for _, ep := range h.dying {
-		switch tcp.EndpointState(ep.State()) {
-		case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateClosing, tcp.StateLastAck, tcp.StateCloseWait:
-			left = append(left, ep)
-		}
+	h.dying = slices.DeleteFunc(h.dying, finished)
+	return len(h.dying) > 0
+}
+
+// finished reports whether a closed endpoint has nothing more to exchange.
+func finished(ep tcpip.Endpoint) bool {
+	switch tcp.EndpointState(ep.State()) {
+	case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateClosing, tcp.StateLastAck, tcp.StateCloseWait:
+		return false
 	}
-	h.dying = left
-	return len(left) > 0
+	return true
 }
 
 // HostStats are counters of a host's stack.

@@ -33,8 +33,12 @@ var (
 	_ vswitch.Endpoint   = (*link)(nil)
 )
 
-// Deliver hands a frame to the stack; gVisor copies it.
+// Deliver hands a frame to the stack; gVisor copies it. Like a network card, it
+// takes no frame that is for another address: gVisor itself does not look.
 func (l *link) Deliver(data []byte) {
+	if dst := vswitch.MAC(data[:6]); !dst.IsGroup() && dst != l.port.MAC() {
+		return
+	}
 	l.mu.RLock()
 	d := l.dispatcher
 	l.mu.RUnlock()

@@ -15,8 +15,8 @@ type RawConfig struct {
 	// name in the world.
 	Port vswitch.PortConfig
 	// Monitor, if not nil, is shown every frame the interface sends (when it is
-	// handed over) and receives (before the listener). It must not block, change
-	// or keep the frame.
+	// handed over) and receives (before the listener), one at a time. It must not
+	// block, change or keep the frame.
 	Monitor func(dir Direction, at time.Time, frame []byte)
 }
 
@@ -35,6 +35,8 @@ type Raw struct {
 	port    *vswitch.Port
 	node    *vswitch.Node
 	monitor func(Direction, time.Time, []byte)
+
+	watching sync.Mutex // one call of monitor at a time
 
 	mu       sync.Mutex
 	listener func([]byte)
@@ -89,7 +91,8 @@ func (r *Raw) Write(size int, fill func(frame []byte) int) error {
 	if limit := r.MTU() + vswitch.HeaderLen; size > limit {
 		return &vswitch.SizeError{Port: r.port.Name(), Len: size, MTU: r.MTU()}
 	}
-	buf := make([]byte, max(size, 0))
+	size = max(size, 0)
+	buf := make([]byte, size)
 	n := fill(buf)
 	if n < 0 || n > size {
 		return fmt.Errorf("port %s: fill returned %d for a buffer of %d bytes", r.port.Name(), n, size)
@@ -103,14 +106,22 @@ func (r *Raw) WriteFrame(frame []byte) error {
 	if err := r.port.Send(frame); err != nil {
 		return err
 	}
-	if r.monitor != nil {
-		r.monitor(Transmitted, r.node.World().Now(), frame)
-	}
+	r.watch(Transmitted, frame)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.TxFrames++
 	r.stats.TxBytes += uint64(len(frame))
 	return nil
+}
+
+// watch shows a frame to the monitor.
+func (r *Raw) watch(dir Direction, frame []byte) {
+	if r.monitor == nil {
+		return
+	}
+	r.watching.Lock()
+	defer r.watching.Unlock()
+	r.monitor(dir, r.node.World().Now(), frame)
 }
 
 // SetListen has f called by the world's loop for every frame from now on, those
@@ -181,9 +192,7 @@ func (r *Raw) isClosed() bool {
 
 // Deliver is called by the switch.
 func (r *Raw) Deliver(frame []byte) {
-	if r.monitor != nil {
-		r.monitor(Received, r.node.World().Now(), frame)
-	}
+	r.watch(Received, frame)
 	r.mu.Lock()
 	r.stats.RxFrames++
 	r.stats.RxBytes += uint64(len(frame))

@@ -108,6 +108,16 @@ func (s *socket) do(kind vswitch.OpKind, dir int, try func() bool) error {
 	return err
 }
 
+// open returns net.ErrClosed when the socket was closed.
+func (s *socket) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	return nil
+}
+
 // gone returns the error of a call that must not proceed: the socket was
 // closed, or the direction's deadline has passed.
 func (s *socket) gone(dir int) error {
@@ -135,8 +145,7 @@ func (s *socket) read(b []byte, from *tcpip.FullAddress) (n int, err error) {
 			return false
 		case *tcpip.ErrClosedForReceive:
 			err = io.EOF
-		case *tcpip.ErrBadBuffer: // b is empty, or shorter than the datagram
-		case nil:
+		case nil, *tcpip.ErrBadBuffer: // the latter: no room for any of the datagram
 			n = res.Count
 			s.ep.ModerateRecvBuf(n)
 			if from != nil {
@@ -178,12 +187,10 @@ func (s *socket) write(b []byte, to *tcpip.FullAddress, addr net.Addr) (n int, e
 // shutdown ends one or both directions without closing the socket.
 func (s *socket) shutdown(flags tcpip.ShutdownFlags) (err error) {
 	waited := s.do(vswitch.OpClose, out, func() bool {
-		s.mu.Lock()
-		closed := s.closed
-		s.mu.Unlock()
-		if closed {
-			err = net.ErrClosed
-		} else if terr := s.ep.Shutdown(flags); terr != nil {
+		if err = s.open(); err != nil {
+			return true
+		}
+		if terr := s.ep.Shutdown(flags); terr != nil {
 			err = callError("shutdown", errorOf(terr))
 		}
 		return true

@@ -23,7 +23,12 @@ func newTCP(h *Host, ep tcpip.Endpoint, wq *waiter.Queue, v6 bool) *Conn {
 
 // Read reads what has arrived, parking until there is something. It returns
 // io.EOF when the peer has closed its side.
-func (c *Conn) Read(b []byte) (int, error) { return c.read(b, nil) }
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, c.opError("read", c.remote, c.open())
+	}
+	return c.read(b, nil)
+}
 
 // Write writes all of b, parking while the send buffer is full.
 func (c *Conn) Write(b []byte) (int, error) { return c.write(b, nil, c.remote) }
@@ -33,9 +38,7 @@ func (c *Conn) Write(b []byte) (int, error) { return c.write(b, nil, c.remote) }
 func (c *Conn) Close() error {
 	return c.close(func() {
 		c.ep.Close()
-		c.h.mu.Lock()
-		c.h.dying = append(c.h.dying, c.ep)
-		c.h.mu.Unlock()
+		c.h.closes(c.ep)
 	})
 }
 
@@ -48,12 +51,18 @@ func (c *Conn) CloseRead() error { return c.shutdown(tcpip.ShutdownRead) }
 // SetLinger(0) makes Close reset the connection; negative values restore the
 // default. Waiting in Close (positive values) is not offered: they act like the default.
 func (c *Conn) SetLinger(sec int) error {
+	if err := c.open(); err != nil {
+		return c.opError("set", c.remote, err)
+	}
 	c.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: sec == 0})
 	return nil
 }
 
 // SetNoDelay(false) turns Nagle's algorithm on; it is off by default, as with the net package.
 func (c *Conn) SetNoDelay(noDelay bool) error {
+	if err := c.open(); err != nil {
+		return c.opError("set", c.remote, err)
+	}
 	c.ep.SocketOptions().SetDelayOption(!noDelay)
 	return nil
 }
@@ -89,7 +98,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return true
 	})
 	if err := first(waited, err); err != nil {
-		return nil, l.opError("accept", l.local, err)
+		return nil, &net.OpError{Op: "accept", Net: l.network, Addr: l.local, Err: err}
 	}
 	return c, nil
 }

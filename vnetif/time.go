@@ -70,47 +70,62 @@ func (h *Host) AfterFunc(d time.Duration, f func()) *Timer {
 // WithTimeout is [context.WithTimeout] on the world's clock: Deadline tells an
 // instant of it. Call cancel when the work is done.
 func (h *Host) WithTimeout(parent context.Context, d time.Duration) (ctx context.Context, cancel context.CancelFunc) {
-	inner, cancelInner := context.WithCancelCause(parent)
-	c := &timeoutContext{Context: inner, deadline: h.Now().Add(d)}
+	c := &timeoutContext{parent: parent, deadline: h.Now().Add(d)}
+	c.over, c.signal = context.WithCancel(context.Background())
 	if outer, ok := parent.Deadline(); ok {
 		if outer = worldDeadline(outer, h.Now()); outer.Before(c.deadline) {
 			c.deadline = outer
 		}
 	}
-	timer := h.node.AppClock(0).AfterFunc(c.deadline.Sub(h.Now()), func() {
-		c.mu.Lock()
-		c.expired = inner.Err() == nil
-		c.mu.Unlock()
-		cancelInner(context.DeadlineExceeded)
-	})
+	unfollow := context.AfterFunc(parent, func() { c.end(parent.Err()) })
+	timer := h.node.AppClock(0).AfterFunc(c.deadline.Sub(h.Now()), func() { c.end(context.DeadlineExceeded) })
 	return c, func() {
+		unfollow()
 		timer.Stop()
-		cancelInner(context.Canceled)
+		c.end(context.Canceled)
 	}
 }
 
-// timeoutContext is a context whose deadline is on the world's clock.
+// timeoutContext is a context whose deadline is on the world's clock. It is not
+// made of one of package context, because contexts derived from it would then
+// take their error from that one, which knows of no deadline.
 type timeoutContext struct {
-	context.Context
+	parent   context.Context
 	deadline time.Time
-	mu       sync.Mutex
-	expired  bool
+	over     context.Context // done when this one is
+	signal   func()
+
+	mu  sync.Mutex
+	err error
+}
+
+// end ends the context, once.
+func (c *timeoutContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+		c.signal()
+	}
 }
 
 // Deadline returns the instant of the world's clock at which the context ends.
 func (c *timeoutContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
+// Done returns the channel that is closed when the context ends.
+func (c *timeoutContext) Done() <-chan struct{} { return c.over.Done() }
+
 // Err returns context.DeadlineExceeded when the time has passed.
 func (c *timeoutContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.expired {
-		return context.DeadlineExceeded
-	}
-	return c.Context.Err()
+	return c.err
 }
 
 // AfterFunc lets derived contexts follow this one without a goroutine.
 func (c *timeoutContext) AfterFunc(f func()) (stop func() bool) {
-	return context.AfterFunc(c.Context, f)
+	return context.AfterFunc(c.over, f)
 }
+
+// Value returns the parent's value.
+func (c *timeoutContext) Value(key any) any { return c.parent.Value(key) }

@@ -32,6 +32,9 @@ func (c *PacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends one datagram to a *net.UDPAddr, or a *net.IPAddr for ICMP.
 func (c *PacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	if c.remote != nil {
+		return 0, c.opError("write", addr, net.ErrWriteToConnected)
+	}
 	var to netip.AddrPort
 	switch a := addr.(type) {
 	case *net.UDPAddr:

@@ -1,0 +1,66 @@
+# What a person needs: Go (the version in go.mod or later), make and git.
+# VNREPLAY_REQUIRE_TOOLS=1 makes a missing tool (a C compiler, tshark, tcpdump) a
+# failure instead of a printed skip.
+
+GO       ?= go
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help build demo test race fuzz lint bench clean
+
+help:
+	@echo 'make build   the binary, bin/vnreplay (static, no cgo)'
+	@echo 'make demo    record, break, verify and replay a conversation'
+	@echo 'make test    all tests; those that need tshark or tcpdump are skipped without it'
+	@echo 'make race    all tests under the race detector (needs a C compiler)'
+	@echo 'make fuzz    every fuzz target for FUZZTIME=$(FUZZTIME)'
+	@echo 'make lint    gofmt, go vet, staticcheck, and who may import whom'
+	@echo 'make bench   all benchmarks'
+	@echo 'make clean   remove what the others left in bin/ and out/'
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/vnreplay ./cmd/vnreplay
+
+demo: build
+	@mkdir -p out
+	bin/vnreplay demo -w out/demo.pcapng
+
+test:
+	$(GO) test ./...
+
+# The race detector is the one thing here that cannot be built without cgo.
+race:
+	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
+	  echo 'CGO_ENABLED=1 $(GO) test -race ./...'; \
+	  CGO_ENABLED=1 $(GO) test -race ./...; \
+	elif [ "$$VNREPLAY_REQUIRE_TOOLS" = 1 ]; then \
+	  echo "race: no C compiler ($$($(GO) env CC)): install gcc" >&2; exit 1; \
+	else \
+	  echo "race: skipped: no C compiler ($$($(GO) env CC)); install gcc to run it"; \
+	fi
+
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+	  done; \
+	done
+
+lint: bin/staticcheck
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); if [ -n "$$unformatted" ]; then \
+	  echo "not formatted (gofmt -w):" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	cd tools && $(GO) vet ./... && $(GO) test ./...
+	cd tools && $(GO) run ./imports
+	bin/staticcheck ./...
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	cd tools && CGO_ENABLED=0 $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin out

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
+)
+
+// repeat is what --check found out.
+type repeat struct {
+	Same  bool   `json:"same"`
+	Bytes int64  `json:"bytes"` // of the recording
+	Why   string `json:"why,omitempty"`
+}
+
+func (r *repeat) ok() bool { return r == nil || r.Same }
+
+// repeat runs the scenario again, in a fresh process and in another second of
+// the wall clock, and compares the recordings byte by byte.
+func (r *runner) repeat(ctx context.Context, first string) *repeat {
+	dir, err := os.MkdirTemp("", "vnreplay-check-")
+	if err != nil {
+		return &repeat{Why: err.Error()}
+	}
+	defer os.RemoveAll(dir)
+	second := filepath.Join(dir, "again.pcapng")
+
+	now := time.Now()
+	time.Sleep(now.Truncate(time.Second).Add(time.Second + 10*time.Millisecond).Sub(now))
+	if err := r.again(ctx, second); err != nil {
+		return &repeat{Why: "the second run failed: " + err.Error()}
+	}
+	out := &repeat{}
+	out.Bytes, out.Same, err = sameBytes(first, second)
+	switch {
+	case err != nil:
+		out.Why = err.Error()
+	case !out.Same:
+		out.Why = whyDifferent(first, second)
+	}
+	return out
+}
+
+// again runs this program with the same flags, for a recording at path.
+func (r *runner) again(ctx context.Context, path string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"run", "-w", path, "--wall-limit", r.wallLimit.String()}
+	if r.seed != nil {
+		args = append(args, "--seed", strconv.FormatUint(*r.seed, 10))
+	}
+	if r.ruleFile != "" {
+		args = append(args, "--faults", r.ruleFile)
+	}
+	for _, rule := range r.extra {
+		args = append(args, "--fault", rule)
+	}
+	cmd := exec.CommandContext(ctx, self, append(args, "--", r.path)...)
+	cmd.Args[0] = os.Args[0]
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == exitFailed {
+		err = nil // its expectations failed, as in the first run
+	}
+	if err != nil && said.Len() > 0 {
+		line, _, _ := strings.Cut(said.String(), "\n")
+		return errors.New(strings.TrimPrefix(line, "vnreplay: "))
+	}
+	return err
+}
+
+// sameBytes compares two files, and returns the size of the first.
+func sameBytes(a, b string) (size int64, same bool, err error) {
+	var files [2]*os.File
+	for i, path := range []string{a, b} {
+		if files[i], err = os.Open(path); err != nil {
+			return 0, false, err
+		}
+		defer files[i].Close()
+	}
+	bufs := [2][]byte{make([]byte, 1<<16), make([]byte, 1<<16)}
+	for {
+		n, errA := io.ReadFull(files[0], bufs[0])
+		m, errB := io.ReadFull(files[1], bufs[1])
+		size += int64(n)
+		if n != m || !bytes.Equal(bufs[0][:n], bufs[1][:m]) {
+			return size, false, nil
+		}
+		if errA != nil || errB != nil {
+			if errA == io.EOF || errA == io.ErrUnexpectedEOF {
+				return size, true, nil
+			}
+			return size, false, errors.Join(errA, errB)
+		}
+	}
+}
+
+// whyDifferent explains the first difference between two recordings.
+func whyDifferent(a, b string) string {
+	first, err := pcap.Open(a)
+	if err != nil {
+		return err.Error()
+	}
+	defer first.Close()
+	second, err := pcap.Open(b)
+	if err != nil {
+		return err.Error()
+	}
+	defer second.Close()
+	c, err := pcap.Compare(first, second)
+	switch {
+	case err != nil:
+		return err.Error()
+	case c.Difference == nil:
+		return "the frames are the same, what the recording says of its run is not"
+	}
+	why := c.Difference.String()
+	if d := c.Difference; d.Expected != nil && d.Actual != nil && scenario.DateDiffers(d.Expected.Data, d.Actual.Data) {
+		why += fmt.Sprintf(" (an HTTP Date header: %s)", scenario.DateAdvice)
+	}
+	return why
+}

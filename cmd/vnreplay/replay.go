@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/replay"
+	"github.com/vnreplay/vnreplay/scenario"
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+func replayCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "replay",
+		Usage:     "play a capture against a live stack",
+		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... [-w OUT] [FLAGS]",
+		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
+			"from the capture, and compares what the live side says with what the\n" +
+			"capture says it said. Without --live it lists what the capture holds.\n\n" +
+			"APP is what runs on the live side; it says what it said in the capture\n" +
+			"unless it is one of\n" +
+			"  transcript:FILE                     what it said in another capture\n" +
+			"  http-server[@PORT]:/PATH=FILE[,...] answers with the files\n" +
+			"  echo-server@PORT, udp-echo-server@PORT\n\n" +
+			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
+			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the live stacks (0)"},
+			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
+			wallLimitFlag,
+			jsonFlag,
+		},
+		Action: func(c *cli.Context) error {
+			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
+				return err
+			}
+			p := player{
+				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
+				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
+			}
+			if err := checkWallLimit(c); err != nil {
+				return err
+			}
+			return p.play(c.Context, c.Args().First())
+		},
+	}
+}
+
+// player is one call of the verb replay.
+type player struct {
+	live           []string
+	out            string
+	json           bool
+	options        replay.Options
+	stdout, stderr io.Writer
+}
+
+func (p *player) play(ctx context.Context, path string) error {
+	if p.out == "-" && p.json {
+		return usage("--json and -w - both want the standard output")
+	}
+	capture, err := replay.Load(path)
+	if err != nil {
+		return err
+	}
+	a := replay.Analyse(capture)
+	if len(p.live) == 0 {
+		if err := a.List(p.stdout); err != nil {
+			return err
+		}
+		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", pcap.Printable(path))
+	}
+	for _, text := range p.live {
+		live, err := parseLive(text, a)
+		if err != nil {
+			return err
+		}
+		p.options.Live = append(p.options.Live, live)
+	}
+	rec, remove, err := p.record(path)
+	if err != nil {
+		return err
+	}
+	p.options.Recorder = rec
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	report, err := replay.Run(ctx, a, p.options)
+	if cerr := rec.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		remove()
+		return err
+	}
+	kept := rec.Written()
+	if report.Verdict == replay.Same || report.Verdict == replay.Partial {
+		if remove(); p.out == "" {
+			kept = ""
+		}
+	}
+	if err := p.print(report, kept); err != nil {
+		return err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case report.Verdict != replay.Same:
+		return quiet{int(report.Verdict)}
+	}
+	return nil
+}
+
+// record makes the recorder, and what removes the file if nobody asked for it.
+func (p *player) record(capture string) (*pcap.Recorder, func(), error) {
+	path, remove := p.out, func() {}
+	if path == "" {
+		dir, err := os.MkdirTemp("", "vnreplay-")
+		if err != nil {
+			return nil, nil, err
+		}
+		name := strings.TrimSuffix(filepath.Base(capture), filepath.Ext(capture))
+		path, remove = filepath.Join(dir, name+".replay.pcapng"), func() { os.RemoveAll(dir) }
+	}
+	v := scenario.Versions()
+	rec, err := pcap.Create(path, pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: p.options.Seed})
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("recording: %w", err)
+	}
+	return rec, remove, nil
+}
+
+// replayOutcome is what replay --json prints.
+type replayOutcome struct {
+	Verdict       string           `json:"verdict"`
+	Error         string           `json:"error,omitempty"`
+	Same          int              `json:"conversations_same"`
+	Conversations int              `json:"conversations"`
+	SameBytes     int64            `json:"bytes_same"`
+	Bytes         int64            `json:"bytes"`
+	Divergences   []jsonDivergence `json:"divergences"`
+	Normalised    map[string]int   `json:"normalised"`
+	Notes         []string         `json:"notes"`
+	Virtual       time.Duration    `json:"virtual_ns"`
+	Frames        uint64           `json:"frames"`
+	Recording     string           `json:"recording,omitempty"`
+}
+
+type jsonDivergence struct {
+	Kind         string        `json:"kind"`
+	Conversation string        `json:"conversation,omitempty"`
+	At           time.Duration `json:"at_ns"`
+	Frame        int           `json:"frame,omitempty"`
+	Offset       int64         `json:"offset"` // -1: none
+	Text         string        `json:"text"`
+}
+
+func (p *player) print(r *replay.Report, kept string) error {
+	if !p.json {
+		w := p.stdout
+		if p.out == "-" {
+			w = p.stderr
+		}
+		if err := r.Print(w); err != nil {
+			return err
+		}
+		if kept != "" && kept != "-" {
+			_, err := fmt.Fprintf(w, "recording: %s\n", kept)
+			return err
+		}
+		return nil
+	}
+	out := replayOutcome{Verdict: r.Verdict.String(), Notes: r.Notes, Virtual: r.Virtual, Frames: r.Stats.Frames,
+		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept}
+	out.Same, out.Conversations, out.SameBytes, out.Bytes = r.Coverage()
+	if r.Err != nil {
+		out.Error = r.Err.Error()
+	}
+	for _, n := range r.Normalised {
+		out.Normalised[n.Name] = n.N
+	}
+	for _, d := range r.Divergences {
+		j := jsonDivergence{Kind: d.Kind, At: d.At, Frame: d.Frame, Offset: d.Offset, Text: d.Text}
+		if d.Conversation != nil {
+			j.Conversation = d.Conversation.String()
+		}
+		out.Divergences = append(out.Divergences, j)
+	}
+	return writeJSON(p.stdout, out)
+}
+
+var (
+	jsonFlag      = &cli.BoolFlag{Name: "json", Usage: "print JSON for programs"}
+	wallLimitFlag = &cli.DurationFlag{Name: "wall-limit", Value: vswitch.DefaultWallLimit, Usage: "give up after so much real `TIME` (1m)"}
+)
+
+func checkWallLimit(c *cli.Context) error {
+	if c.Duration("wall-limit") <= 0 {
+		return usage("--wall-limit %v: want a positive time", c.Duration("wall-limit"))
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
+)
+
+func showCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "show",
+		Usage:     "print a capture as text",
+		UsageText: "vnreplay show FILE [--json]",
+		Description: "One line for each frame in tcpdump's grammar: number as in Wireshark,\n" +
+			"seconds, port, contents, and last what a fault did to it. Reads any pcap or\n" +
+			"pcapng file; - is the standard input.\n\n" +
+			"Example: vnreplay show lossy.pcapng | grep -E 'DROP|DUP|CORR'",
+		Flags: []cli.Flag{jsonFlag},
+		Action: func(c *cli.Context) error {
+			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
+				return err
+			}
+			r, err := pcap.Open(c.Args().First())
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			return show(c.App.Writer, r, c.Bool("json"))
+		},
+	}
+}
+
+// shownFrame is one line of show --json.
+type shownFrame struct {
+	Frame     int       `json:"frame"`
+	Time      time.Time `json:"time"`
+	Interface string    `json:"interface"`
+	Direction string    `json:"direction"`
+	Bytes     int       `json:"bytes"`
+	Text      string    `json:"text"`
+	Comments  []string  `json:"comments,omitempty"`
+}
+
+func show(w io.Writer, r *pcap.Reader, asJSON bool) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	lines, values := &pcap.Show{}, json.NewEncoder(out)
+	values.SetEscapeHTML(false)
+	var describer pcap.Describer
+	for {
+		p, err := r.Next()
+		if err == io.EOF {
+			return out.Flush()
+		}
+		if err != nil {
+			out.Flush()
+			return err
+		}
+		iface := r.Interfaces()[p.Interface]
+		if asJSON {
+			err = values.Encode(shownFrame{p.Number, p.Time, iface.Name, p.Direction.String(), p.OrigLen,
+				describer.Frame(p.LinkType, p.Data, p.OrigLen), p.Comments})
+		} else {
+			_, err = fmt.Fprintln(out, lines.Line(p, iface))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func viewCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "view",
+		Usage:     "write another view of a recording",
+		UsageText: "vnreplay view FILE --at HOST | --full | --split DIR [-w OUT]",
+		Description: "A recording holds each frame once, as it was sent. These are the other\n" +
+			"sides of it, rebuilt without running again: what tcpdump on a host would\n" +
+			"have seen (take it for RTT and sequence graphs), everything on every port,\n" +
+			"or a file for each host.\n\n" +
+			"Example: vnreplay view lossy.pcapng --at client -w client.pcapng",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "at", Usage: "what `HOST` sent and received"},
+			&cli.BoolFlag{Name: "full", Usage: "what all hosts sent and received"},
+			&cli.StringFlag{Name: "split", Usage: "a file for each host in directory `DIR`"},
+			&cli.StringFlag{Name: "w", Usage: "write to `OUT`; - is the standard output"},
+		},
+		Action: view,
+	}
+}
+
+func view(c *cli.Context) error {
+	if err := wantArgs(c, 1, 1, "the recording"); err != nil {
+		return err
+	}
+	kinds := 0
+	for _, flag := range []string{"at", "full", "split"} {
+		if c.IsSet(flag) {
+			kinds++
+		}
+	}
+	switch {
+	case kinds != 1:
+		return usage("which view? give one of --at HOST, --full, --split DIR")
+	case c.IsSet("split") && c.IsSet("w"):
+		return usage("--split writes its files into its directory: leave -w out")
+	case !c.IsSet("split") && !c.IsSet("w"):
+		return usage("where to? give -w OUT, or -w - for the standard output")
+	}
+	r, err := pcap.Open(c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if dir := c.String("split"); c.IsSet("split") {
+		paths, err := pcap.Split(dir, r)
+		for _, p := range paths {
+			fmt.Fprintln(c.App.Writer, p)
+		}
+		return err
+	}
+	out, err := pcap.CreateFile(c.String("w"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("full") {
+		err = pcap.ViewFull(out, r)
+	} else {
+		err = pcap.ViewAt(out, r, c.String("at"))
+	}
+	var cut *pcap.TruncatedError
+	if err != nil && !errors.As(err, &cut) {
+		discard(out)
+		return err
+	}
+	// The view of a recording that is cut is whole as far as that goes.
+	if cerr := out.Close(); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// discard gives up a file that was not finished.
+func discard(f *pcap.File) {
+	f.Abort()
+	if info, err := os.Lstat(f.Written()); err == nil && info.Mode().IsRegular() {
+		os.Remove(f.Written())
+	}
+}
+
+func faultsCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "faults",
+		Usage:       "work with the faults of a recording",
+		UsageText:   "vnreplay faults extract FILE [--json]",
+		Description: "Example: vnreplay faults extract lossy.pcapng",
+		Subcommands: []*cli.Command{{
+			Name:      "extract",
+			Usage:     "print what the faults did as exact rules",
+			UsageText: "vnreplay faults extract FILE [--json]",
+			Description: "Prints, as rules, the very frames that were dropped, duplicated and\n" +
+				"corrupted: no seed, no probability. Edit them, and give them to a run.\n\n" +
+				"Example: vnreplay faults extract lossy.pcapng > rules.txt\n" +
+				"         vnreplay run lossy.yaml --faults rules.txt",
+			Flags: []cli.Flag{jsonFlag},
+			Action: func(c *cli.Context) error {
+				if err := wantArgs(c, 1, 1, "the recording"); err != nil {
+					return err
+				}
+				path := c.Args().First()
+				if path == "-" {
+					return usage("faults extract reads a recording twice: give the name of a file")
+				}
+				rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
+				if err != nil {
+					return err
+				}
+				if c.Bool("json") {
+					return writeJSON(c.App.Writer, append([]string{}, rules...))
+				}
+				for _, rule := range rules {
+					if _, err := fmt.Fprintln(c.App.Writer, rule); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		}},
+		Action: func(c *cli.Context) error {
+			return usage("vnreplay faults: what to do? there is: extract")
+		},
+	}
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
+)
+
+// width is how many columns people's output has at most.
+const width = 80
+
+// runOutcome is what the verb run has to say.
+type runOutcome struct {
+	Scenario  string           `json:"scenario"`
+	Result    *scenario.Result `json:"result"`
+	Recording string           `json:"recording,omitempty"` // where it is kept
+	Whole     bool             `json:"whole"`               // the recording was written to its end
+	Repeat    *repeat          `json:"check,omitempty"`
+	Error     string           `json:"error,omitempty"` // what ended the run
+}
+
+func (r *runner) print(o *runOutcome) error {
+	switch {
+	case r.json:
+		return writeJSON(r.stdout, o)
+	case r.out == "-":
+		return o.write(r.stderr)
+	}
+	return o.write(r.stdout)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// write writes the summary for people.
+func (o *runOutcome) write(w io.Writer) error {
+	var b strings.Builder
+	res := o.Result
+	fmt.Fprintf(&b, "%s, seed %d\n\n", clip(pcap.Printable(o.Scenario), width-30), res.Seed)
+	fmt.Fprintf(&b, "frames %d (%s), %v virtual in %v wall time\n", res.Frames, bytesText(res.Bytes),
+		res.Virtual, round(res.Wall))
+	fmt.Fprintf(&b, "TCP    %s, %s, %s\n", count(res.TCP.Retransmits, "retransmit"),
+		count(res.TCP.Resets, "reset"), count(res.TCP.ChecksumErrors, "checksum error"))
+	if res.Unordered > 0 {
+		fmt.Fprintf(&b, "order  of %s came from the Go scheduler, not from the world\n", count(res.Unordered, "call"))
+	}
+	writeRules(&b, res)
+	writeApps(&b, res.Apps)
+	if o.Repeat != nil {
+		if o.Repeat.Same {
+			fmt.Fprintf(&b, "\ncheck: a second run in a fresh process gave the same %d bytes\n", o.Repeat.Bytes)
+		} else {
+			fmt.Fprintf(&b, "\ncheck: the run does NOT repeat: %s\n", o.Repeat.Why)
+		}
+	}
+	for i, f := range res.Failures {
+		if i == 0 {
+			fmt.Fprintf(&b, "\nFAILED\n")
+		}
+		fmt.Fprintf(&b, "  %v\n", f)
+	}
+	switch {
+	case o.Recording == "-":
+	case o.Recording != "" && o.Whole:
+		fmt.Fprintf(&b, "\nrecording: %s\n", o.Recording)
+	case o.Recording != "":
+		fmt.Fprintf(&b, "\nrecording, not whole: %s\n", o.Recording)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeRules(b *strings.Builder, res *scenario.Result) {
+	rules := res.Rules
+	if len(rules) == 0 {
+		return
+	}
+	const most = 20 // rules that are listed
+	b.WriteByte('\n')
+	t := newTable(tabwriter.AlignRight)
+	fmt.Fprintf(t, "asked\tdrop\tdup\tcorrupt\t  rule\n")
+	for i, r := range rules {
+		if i == most {
+			fmt.Fprintf(t, "\t\t\t\t  and %d more\n", len(rules)-most)
+			break
+		}
+		fmt.Fprintf(t, "%d\t%d\t%d\t%d\t  %d %s\n", r.Matched, r.Dropped, r.Duplicated, r.Corrupted, r.Number, clip(pcap.Printable(r.Text), width))
+	}
+	if all := res.Affected; len(rules) > 1 {
+		fmt.Fprintf(t, "frames\t%d\t%d\t%d\t  affected\n", all.Dropped, all.Duplicated, all.Corrupted)
+	}
+	t.writeTo(b)
+	for _, r := range rules {
+		switch {
+		case r.Matched == 0:
+			fmt.Fprintf(b, "warning: rule %d never matched: no frame passed its cable\n", r.Number)
+		case r.Frames == 0:
+			fmt.Fprintf(b, "warning: rule %d never hit any of the %d it was asked about\n", r.Number, r.Matched)
+		}
+	}
+}
+
+func writeApps(b *strings.Builder, apps []scenario.AppResult) {
+	if len(apps) == 0 {
+		return
+	}
+	b.WriteByte('\n')
+	t := newTable(0)
+	fmt.Fprintf(t, "app\thost\tkind\toutcome\n")
+	for i := range apps {
+		a := &apps[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", clip(a.Name, 14), clip(a.Host, 12), a.Kind, appOutcome(a))
+	}
+	t.writeTo(b)
+}
+
+// table lines up columns and keeps to the width.
+type table struct {
+	*tabwriter.Writer
+	text *strings.Builder
+}
+
+func newTable(flags uint) table {
+	text := &strings.Builder{}
+	return table{tabwriter.NewWriter(text, 0, 0, 2, ' ', flags), text}
+}
+
+func (t table) writeTo(b *strings.Builder) {
+	t.Flush()
+	for line := range strings.Lines(t.text.String()) {
+		b.WriteString(clip(strings.TrimRight(line, " \n"), width) + "\n")
+	}
+}
+
+// operations are what each kind of application counts.
+var operations = map[string]string{
+	"http-server": "request", "http-get": "request",
+	"echo-server": "connection", "echo": "message",
+	"bulk-server": "transfer", "bulk": "transfer",
+	"udp-echo-server": "datagram", "udp-echo": "datagram",
+	"ping": "request",
+}
+
+// appOutcome is one short line on what an application did.
+func appOutcome(a *scenario.AppResult) string {
+	parts := []string{count(uint64(a.OK), operations[a.Kind]) + " ok"}
+	if a.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d FAILED", a.Failed))
+	}
+	if a.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("%d lost", a.Lost))
+	}
+	if n := max(a.Sent, a.Received); n > 0 && a.OK > 0 {
+		parts = append(parts, bytesText(uint64(n)))
+	}
+	switch {
+	case !a.Server && !a.Finished:
+		parts = append(parts, "NOT FINISHED")
+	case !a.Server:
+		parts = append(parts, "took "+round(a.Took).String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// count writes a number with its noun.
+func count(n uint64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// bytesText writes a number of bytes in the unit that leaves it readable.
+func bytesText(n uint64) string {
+	switch {
+	case n < 10_000:
+		return count(n, "byte")
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1_000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}
+
+// round leaves three or four digits of a time.
+func round(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 10_000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}
+
+// clip shortens a text to n columns, marking the cut.
+func clip(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}

@@ -1,0 +1,50 @@
+// Package replay plays one side of a captured conversation against a live
+// stack: the addresses chosen as live get a host with a real TCP/IP stack, the
+// addresses that talk to them are played from the capture, and what the live
+// side says is compared with what the capture says it said.
+//
+// # A map of the package
+//
+// Reading a capture:
+//   - [Load] reads a capture into memory, and counts by reason what it cannot use.
+//   - [Analyse] finds endpoints and conversations in it, puts fragments together
+//     and TCP streams in order, and says of each conversation whether it can be
+//     replayed or why not. [Analysis.List] prints them.
+//
+// Replaying:
+//   - [Run] builds a world in virtual time, plays, compares, and gives a [Report].
+//   - A station is a played machine: a port of the switch that answers ARP and
+//     neighbour solicitations for its addresses and hands frames to its peers.
+//   - A tcpPeer, or a datagramPeer (UDP and ICMP echo), plays one conversation:
+//     an event-driven machine that the world's loop calls; it has no goroutine.
+//   - [Transcript] is the default application of a live side: it says what a
+//     capture says it said. Any func(context, host) can take its place.
+//
+// # How a played side behaves
+//
+// It sends its captured segments, in order. Each waits until what it
+// acknowledges (in bytes of the stream, SYN and FIN counted; SACK blocks too) has
+// been received from the live side, and at least as long after the one before as
+// in the capture. Numbers of the live side's (acknowledgements, SACK blocks,
+// timestamp echoes, an ephemeral port, an echo identifier) are mapped to those it
+// uses now. The played side's own numbers stay as captured. It keeps within the
+// live side's receive window.
+//
+// A live side that segments differently may wait for an acknowledgement that
+// the captured peer sent only later. Then the played side acknowledges what it
+// has, after [StallDelay] when its next segment waits for the live side and after
+// [AckDelay] when it waits for its time. Such acknowledgements are synthetic:
+// they are counted, and bounded.
+//
+// If the live side does not send what is waited for within [Patience] of virtual
+// time, that is a divergence.
+//
+// # What is compared
+//
+// Streams, not segments: the bytes each live side sends per connection, byte by
+// byte; that it opens and accepts the connections, closes (FIN) and resets where
+// the capture has it; that it acknowledges all that was played; its datagrams
+// and echo replies one by one; that no answer comes before its request; and that
+// nothing follows the last expected byte, datagram or connection. What differs
+// without harm is counted by name in [Report.Normalised].
+package replay

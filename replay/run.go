@@ -1,0 +1,226 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+	"github.com/vnreplay/vnreplay/vnetif"
+)
+
+// How a played side waits, in virtual time.
+const (
+	// Patience is how long the live side may keep the played side waiting.
+	Patience = 60 * time.Second
+	// StallDelay is how long bytes of the live side stay unacknowledged when the
+	// next captured segment waits for more of them. It is under every stack's
+	// smallest retransmission timeout.
+	StallDelay = 40 * time.Millisecond
+	// AckDelay is the same when the next captured segment only waits for its time.
+	AckDelay = 150 * time.Millisecond
+	// Linger is how long the world goes on after the last conversation, for what
+	// should not follow.
+	Linger = 2 * time.Second
+	// headStart is how long live applications have before the first frame.
+	headStart = time.Millisecond
+)
+
+// Errors of [Run] that are the caller's. Compare with [errors.Is].
+var (
+	ErrNoLive     = errors.New("no live address")
+	ErrNotInThere = errors.New("live address not in the capture")
+)
+
+// App is the application of a live side. It is called when the world starts,
+// on a goroutine of the world, and may block. When the replay is over its calls
+// return net.ErrClosed. An error other than that is a divergence.
+type App func(ctx context.Context, h *vnetif.Host) error
+
+// Live chooses an address of the capture to be live.
+type Live struct {
+	Addr netip.Addr
+	// App is its application; nil for the transcript of From.
+	App App
+	// Name is how reports call the application; "" for "transcript".
+	Name string
+	// From is the capture whose transcript the application says; nil for the
+	// one that is played.
+	From *Analysis
+}
+
+// Options describe a replay.
+type Options struct {
+	Live []Live
+	// Seed is the world's.
+	Seed uint64
+	// Limit and WallLimit are the world's (see vswitch.Config).
+	Limit, WallLimit time.Duration
+	// Recorder, if any, is told of every frame of the replay.
+	Recorder vswitch.Recorder
+	// AllowPartial accepts conversations of a live address that cannot be
+	// replayed; the verdict is otherwise [Partial].
+	AllowPartial bool
+}
+
+// Run replays a capture. The error is about the options ([ErrNoLive],
+// [ErrNotInThere], ports that cannot be made); whatever happens in the replay
+// itself is in the report.
+func Run(ctx context.Context, a *Analysis, o Options) (*Report, error) {
+	e, err := newEngine(a, o)
+	if err != nil {
+		return nil, err
+	}
+	defer e.world.Close()
+	if len(e.peers) > 0 {
+		runErr := e.world.Run(ctx, e.main)
+		e.report.finish(e, runErr)
+	} else {
+		e.report.finish(e, nil)
+	}
+	return e.report, nil
+}
+
+// engine is one replay.
+type engine struct {
+	a       *Analysis
+	o       Options
+	world   *vswitch.World
+	sw      *vswitch.Switch
+	node    *vswitch.Node // for the wait of main
+	clock   vswitch.Clock
+	peers   []peer
+	live    map[netip.Addr]*liveHost
+	played  map[netip.Addr]*station
+	report  *Report
+	active  int
+	wait    vswitch.Op
+	over    bool
+	recent  time.Time // of the last progress of any peer
+	mtu     int
+	started time.Time
+}
+
+// liveHost is a host with one or several live addresses.
+type liveHost struct {
+	*vnetif.Host
+	mac   vswitch.MAC
+	addrs []netip.Addr
+}
+
+// peer plays one conversation.
+type peer interface {
+	start()
+	conversation() *Played
+}
+
+func newEngine(a *Analysis, o Options) (*engine, error) {
+	if len(o.Live) == 0 {
+		return nil, fmt.Errorf("%w: choose one of the capture's with --live ADDR", ErrNoLive)
+	}
+	e := &engine{
+		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o),
+		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: o.Limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
+	}
+	if err := e.build(); err != nil {
+		e.world.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *engine) build() (err error) {
+	if e.sw, err = e.world.NewSwitch(vswitch.SwitchConfig{Name: "replay", Recorder: e.o.Recorder}); err != nil {
+		return err
+	}
+	if e.node, err = e.world.NewNode("replay"); err != nil {
+		return err
+	}
+	e.clock = e.node.AppClock(0)
+	plan, err := e.plan()
+	if err != nil {
+		return err
+	}
+	for _, h := range plan.hosts {
+		if err := e.addHost(h); err != nil {
+			return err
+		}
+	}
+	for _, s := range plan.stations {
+		if err := e.addStation(s); err != nil {
+			return err
+		}
+	}
+	for _, c := range plan.conversations {
+		p := e.newPeer(c.conv, c.live)
+		e.peers = append(e.peers, p)
+		e.report.Conversations = append(e.report.Conversations, p.conversation())
+	}
+	e.active = len(e.peers)
+	for _, l := range e.o.Live {
+		e.addApp(l)
+	}
+	return nil
+}
+
+// addApp gives a live address its application.
+func (e *engine) addApp(l Live) {
+	app, h := l.App, e.live[l.Addr]
+	if app == nil {
+		from := l.From
+		if from == nil {
+			from = e.a
+		}
+		app = Transcript(from, l.Addr)
+	}
+	e.world.Background("app "+l.Addr.String(), func(ctx context.Context) error {
+		err := app(ctx, h.Host)
+		if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, context.Canceled) {
+			e.report.appFailed(e, l, err)
+		}
+		return nil
+	})
+}
+
+func (e *engine) newPeer(c *Conversation, live int) peer {
+	p := &Played{
+		e: e, Conversation: c, Live: live, me: 1 - live,
+		st: e.played[c.Ends[1-live].Addr()], host: e.live[c.Ends[live].Addr()],
+		local: c.Ends[1-live], remote: c.Ends[live],
+	}
+	p.clock = p.st.node.StackClock()
+	if c.Proto == TCP {
+		return newTCPPeer(p)
+	}
+	return newDatagramPeer(p)
+}
+
+// main is the world's main application: it starts the peers and waits until all
+// conversations are over.
+func (e *engine) main(context.Context) error {
+	e.started = e.world.Now().Add(headStart)
+	e.recent = e.started
+	for _, p := range e.peers {
+		p.start()
+	}
+	e.wait = vswitch.Op{Kind: vswitch.OpSleep, Try: func() bool { return e.over }, What: func() string { return "the end of the conversations" }}
+	return e.node.Do(&e.wait)
+}
+
+// finished is called by each peer once, when its conversation is over.
+func (e *engine) finished() {
+	if e.active--; e.active > 0 {
+		return
+	}
+	e.report.Virtual = e.world.Now().Sub(e.world.Start())
+	e.clock.AfterFunc(Linger, func() {
+		e.over = true
+		e.node.Wake(&e.wait)
+	})
+}
+
+// at returns the instant of the replay that corresponds to one of the capture.
+func (e *engine) at(d time.Duration) time.Time { return e.started.Add(d) }

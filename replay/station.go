@@ -1,0 +1,165 @@
+package replay
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// station is a played machine: one port with a MAC and addresses. It answers ARP
+// and neighbour solicitations for them and hands frames to its peers.
+type station struct {
+	e     *engine
+	node  *vswitch.Node
+	port  *vswitch.Port
+	mac   vswitch.MAC
+	addrs []netip.Addr
+	parts reassembler
+
+	peers map[peerKey]frameTaker
+	// waiting are the peers whose live end opens, until it does, in the order of
+	// the capture.
+	waiting []frameTaker
+}
+
+// peerKey finds the peer of a frame that the live side sent.
+type peerKey struct {
+	proto        Proto
+	local, liveP netip.AddrPort // local is the played end; echo's port is the identifier
+}
+
+var _ vswitch.Endpoint = (*station)(nil)
+
+// Deliver implements vswitch.Endpoint.
+func (s *station) Deliver(data []byte) {
+	d := pcap.Decode(data)
+	switch {
+	case d.ARP != nil:
+		if d.ARP.Operation == 1 && slices.Contains(s.addrs, d.ARP.TargetIP) {
+			if f, err := pcap.BuildARPReply(d.ARP, s.mac); err == nil {
+				s.port.Send(f)
+			}
+		}
+		return
+	case d.IP == nil || d.Problem != "":
+		return
+	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type == 135:
+		if slices.Contains(s.addrs, d.ICMP.Target) {
+			if f, err := pcap.BuildNeighborAdvertisement(d, s.mac); err == nil {
+				s.port.Send(f)
+			}
+		}
+		return
+	case !slices.Contains(s.addrs, d.IP.Dst) || s.e.live[d.IP.Src] == nil:
+		return
+	}
+	if d.IP.IsFragment() {
+		whole := s.parts.add(d.IP, data[d.IP.Offset+d.IP.HeaderLen:d.PayloadOffset+len(d.Payload)], nil)
+		if whole == nil {
+			return
+		}
+		d = pcap.DecodeDatagram(whole.head, whole.data)
+	}
+	switch {
+	case d.TCP != nil:
+		s.dispatch(TCP, netip.AddrPortFrom(d.IP.Dst, d.TCP.DstPort), netip.AddrPortFrom(d.IP.Src, d.TCP.SrcPort), d, data)
+	case d.UDP != nil:
+		s.dispatch(UDP, netip.AddrPortFrom(d.IP.Dst, d.UDP.DstPort), netip.AddrPortFrom(d.IP.Src, d.UDP.SrcPort), d, data)
+	case d.ICMP != nil && (d.ICMP.EchoRequest() || d.ICMP.EchoReply()):
+		s.dispatch(Echo, netip.AddrPortFrom(d.IP.Dst, d.ICMP.ID), netip.AddrPortFrom(d.IP.Src, d.ICMP.ID), d, data)
+	case d.ICMP != nil && isPortUnreachable(d.ICMP):
+		in := pcap.DecodeLink(pcap.LinkRaw, d.Payload)
+		if in.UDP != nil {
+			key := peerKey{UDP, netip.AddrPortFrom(in.IP.Src, in.UDP.SrcPort), netip.AddrPortFrom(in.IP.Dst, in.UDP.DstPort)}
+			if p := s.peers[key]; p != nil {
+				p.take(d, data)
+			}
+		}
+	}
+}
+
+// dispatch hands a frame to the peer it is for.
+func (s *station) dispatch(proto Proto, local, live netip.AddrPort, d *pcap.Decoded, data []byte) {
+	key := peerKey{proto, local, live}
+	p := s.peers[key]
+	opens := proto != TCP || d.TCP.Flags&(pcap.SYN|pcap.ACK|pcap.RST) == pcap.SYN
+	if proto == Echo && d.ICMP.EchoReply() {
+		opens = false
+	}
+	if opens && (p == nil || proto == TCP && p.conversation().done) {
+		if q := s.match(key, d); q != nil {
+			p = q
+			s.peers[key] = p
+			c := p.conversation()
+			if live != c.remote {
+				c.e.report.count(map[Proto]string{TCP: "ephemeral-port", UDP: "ephemeral-port", Echo: "echo-id"}[proto])
+				c.remote = live
+			}
+		}
+	}
+	if p == nil {
+		s.unexpected(proto, local, live, d)
+		return
+	}
+	p.take(d, data)
+}
+
+// match takes the waiting peer that a first frame of the live side belongs to:
+// one with the captured port, else one whose first datagram is the same, else
+// the first in the order of the capture.
+func (s *station) match(key peerKey, d *pcap.Decoded) frameTaker {
+	best, rank := -1, 0
+	for i, p := range s.waiting {
+		c := p.conversation()
+		if c.Proto != key.proto || c.remote.Addr() != key.liveP.Addr() || c.local.Addr() != key.local.Addr() ||
+			c.Proto != Echo && c.local.Port() != key.local.Port() {
+			continue
+		}
+		r := 1
+		switch {
+		case c.remote.Port() == key.liveP.Port():
+			r = 3
+		case c.Proto != TCP && bytes.Equal(c.Datagrams[0].Payload, d.Payload):
+			r = 2
+		}
+		if r > rank {
+			best, rank = i, r
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	p := s.waiting[best]
+	s.waiting = slices.Delete(s.waiting, best, best+1)
+	return p
+}
+
+// unexpected reports what belongs to no conversation of the capture.
+func (s *station) unexpected(proto Proto, local, live netip.AddrPort, d *pcap.Decoded) {
+	div := &Divergence{Kind: "unexpected", Offset: -1, From: live, To: local}
+	switch {
+	case proto == TCP && d.TCP.Flags.Has(pcap.RST):
+		return
+	case proto == TCP && d.TCP.Flags&(pcap.SYN|pcap.ACK) == pcap.SYN:
+		div.Text = "the live side opened a connection that the capture does not have (any more)"
+	case proto == TCP:
+		return // of a connection that is over
+	case proto == UDP:
+		div.Text, div.Actual = "the live side sent a datagram that the capture does not have", slices.Clone(d.Payload)
+	default:
+		div.Text = "the live side sent an echo message that the capture does not have"
+	}
+	s.e.report.diverge(s.e, div)
+	if proto == TCP {
+		reset, err := pcap.BuildTCP(pcap.Segment{
+			DstMAC: s.e.live[live.Addr()].mac, SrcMAC: s.mac, Src: local, Dst: live,
+			Ack: d.TCP.Seq + 1, Flags: pcap.RST | pcap.ACK,
+		})
+		if err == nil {
+			s.port.Send(reset)
+		}
+	}
+}

@@ -1,0 +1,388 @@
+package replay
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// tcpPeer plays one end of a TCP connection. Numbers are relative: 0 is a SYN's,
+// 1 the first byte's.
+type tcpPeer struct {
+	*Played
+	out, in *Stream    // what it plays; what the live end is to send
+	segs    []*segment // of out, those that are sent
+	seen    []int64    // for each of segs: up to where in had been seen when it was captured
+	next    int        // of segs
+	aborts  bool       // the last of segs is a RST
+
+	// The live end's.
+	open    bool   // its SYN came
+	liveISN uint32 // if open
+	got     int64  // the next number expected
+	early   []piece
+	fin     bool // came, in its place
+	rst     bool // came
+	acked   int64
+	window  int64
+	scales  bool // it offered window scaling
+	scale   int  // of its windows
+	ts      bool
+	sackOK  bool
+	recent  uint32 // its last timestamp
+
+	// Ours.
+	syns    int     // sent
+	sent    int64   // one past the highest number sent
+	ack     int64   // the highest acknowledgement sent, 0 for none
+	lastAck int64   // of the last captured segment sent, as captured
+	bounds  []int64 // where segments of the live side end, from p.ack on
+	tsval   uint32
+	lastWin uint16
+	turns   []turn
+
+	timer, stall, patience vswitch.Timer
+	complete               bool
+}
+
+// turn is a place where the live side answered: it sent its byte at only after the
+// played byte after had arrived.
+type turn struct{ at, after int64 }
+
+// findTurns finds the answers of the live side whose requests are clear: bytes of
+// the played side, sent when each side had received all that the other had sent,
+// that the live side had acknowledged some of when it went on. What is in flight
+// in both directions at once (an echo, a pipeline) may be independent.
+func (p *tcpPeer) findTurns() {
+	var liveHigh, liveAck, high int64 // stream offsets
+	var run *turn
+	clear := false
+	i := 0
+	live := func(before int) {
+		for ; i < len(p.in.segments) && p.in.segments[i].frame.Number < before; i++ {
+			s := p.in.segments[i]
+			from, to := s.seq-1, s.seq-1+int64(s.len)
+			if s.len > 0 && to > liveHigh {
+				if run != nil && clear && from == run.at && s.ack-1 > run.after {
+					p.turns = append(p.turns, *run)
+				}
+				liveHigh, run = to, nil
+			}
+			liveAck = max(liveAck, s.ack-1)
+		}
+	}
+	for _, s := range p.out.segments {
+		live(s.frame.Number)
+		if to := s.seq - 1 + int64(s.len); s.len > 0 && to > high {
+			if run == nil {
+				run = &turn{at: liveHigh, after: high}
+				clear = s.seq-1 == high && s.ack-1 >= liveHigh && liveAck >= high
+			}
+			high = to
+		}
+	}
+	live(1 << 62)
+}
+
+// piece is a run of bytes that came before its place in the stream.
+type piece struct {
+	at   int64
+	data []byte
+	fin  bool
+}
+
+func newTCPPeer(p *Played) *tcpPeer {
+	t := &tcpPeer{Played: p, out: p.Streams[p.me], in: p.Streams[p.Live]}
+	i, high := 0, int64(0)
+	for _, s := range t.out.segments {
+		for ; i < len(t.in.segments) && t.in.segments[i].frame.Number < s.frame.Number; i++ {
+			high = max(high, t.in.segments[i].end())
+		}
+		if s.lost {
+			continue // it did not reach the live end then, and does not now
+		}
+		t.segs, t.seen = append(t.segs, s), append(t.seen, high)
+	}
+	// Resets at the end are one: what the live side does after the first is its
+	// own affair.
+	n := len(t.segs)
+	for n > 0 && t.segs[n-1].Flags.Has(pcap.RST) {
+		n--
+	}
+	if t.aborts = n < len(t.segs); t.aborts {
+		t.segs, t.seen = t.segs[:n+1], t.seen[:n+1]
+	}
+	t.findTurns()
+	return t
+}
+
+// start is called when the world starts.
+func (p *tcpPeer) start() {
+	p.since = p.e.at(p.Start)
+	if p.me == 0 {
+		p.st.peers[peerKey{TCP, p.local, p.remote}] = p
+	} else {
+		p.st.waiting = append(p.st.waiting, p)
+	}
+	p.advance()
+}
+
+// now is the world's.
+func (p *tcpPeer) now() time.Time { return p.e.world.Now() }
+
+// take handles a segment of the live side.
+func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
+	t := d.TCP
+	if p.done {
+		p.after(d)
+		return
+	}
+	if t.Flags.Has(pcap.RST) {
+		p.reset(d)
+		return
+	}
+	if t.Flags.Has(pcap.SYN) && !p.opened(t) {
+		return
+	}
+	if !p.open {
+		return
+	}
+	if t.Flags.Has(pcap.ACK) {
+		if a := near(p.acked, t.Ack-p.out.isn); p.out.known && a >= p.acked {
+			if a > p.acked {
+				p.progress()
+			}
+			p.acked, p.window = a, int64(t.Window)
+			if !t.Flags.Has(pcap.SYN) {
+				p.window <<= p.scale
+			}
+		}
+	}
+	at := near(p.got, t.Seq-p.liveISN)
+	if t.Flags.Has(pcap.SYN) {
+		at++
+	}
+	if t.Options.Timestamps && at <= p.got {
+		p.recent = t.Options.TSVal
+	}
+	if len(d.Payload) > 0 || t.Flags.Has(pcap.FIN) {
+		p.e.report.segment(p, at, len(d.Payload))
+		p.place(at, d.Payload, t.Flags.Has(pcap.FIN))
+	}
+	if !p.done {
+		p.advance()
+	}
+}
+
+// opened handles a SYN of the live side and reports whether it is as captured.
+func (p *tcpPeer) opened(t *pcap.TCP) bool {
+	if p.open {
+		if t.Seq != p.liveISN && t.Flags.Has(pcap.ACK) && p.me == 0 && p.syns > 1 {
+			// Its answer to a SYN that, as in the capture, came again after the end.
+			p.e.report.count("late-syn")
+			return false
+		}
+		if t.Seq != p.liveISN {
+			p.fail("reopened", p.got-1, "the live side opened the connection again")
+			return false
+		}
+		p.e.report.retransmitted(p, 1)
+		return true
+	}
+	if p.in.syn == nil {
+		p.fail("accepted", 0, "the live side accepted a connection that the capture shows refused (frame %d)", p.in.rst.frame)
+		return false
+	}
+	p.open, p.liveISN, p.got = true, t.Seq, 1
+	if p.liveISN != p.in.isn {
+		p.e.report.count("isn")
+	}
+	p.progress()
+	own := p.out.syn
+	if own == nil {
+		return true // it refuses
+	}
+	offered := t.Options
+	p.scales = offered.WindowScale >= 0
+	if own.WindowScale >= 0 && p.scales {
+		p.scale = offered.WindowScale
+	}
+	p.ts = own.Timestamps && offered.Timestamps
+	p.sackOK = own.SACKPermitted && offered.SACKPermitted
+	if o := p.in.syn; o.Timestamps != offered.Timestamps || o.SACKPermitted != offered.SACKPermitted || (o.WindowScale >= 0) != (offered.WindowScale >= 0) {
+		p.e.report.count("tcp-options")
+	}
+	p.recent = offered.TSVal
+	return true
+}
+
+// reset handles a RST of the live side.
+func (p *tcpPeer) reset(d *pcap.Decoded) {
+	p.rst = true
+	at := p.got - 1
+	switch {
+	case p.in.RST && at >= p.in.rst.offset, p.in.RST && p.in.syn == nil:
+		p.progress()
+		p.next = len(p.segs) // what follows in the capture had been on its way
+		p.succeed()
+	case p.in.RST:
+		p.fail("reset", at, "the live side reset the connection after %d bytes; in the capture it does so after %d (frame %d)", at, p.in.rst.offset, p.in.rst.frame)
+	case p.in.FIN && p.fin && at >= int64(len(p.in.Data)):
+		p.e.report.count("reset-after-close")
+		p.next = len(p.segs)
+		p.succeed()
+	case !p.open && p.me == 0:
+		p.fail("refused", 0, "the live side refused the connection; in the capture it accepts (frame %d)", p.in.segments[0].frame.Number)
+	default:
+		p.fail("reset", at, "the live side reset the connection after %d of %d bytes; the capture has no reset", at, len(p.in.Data))
+	}
+}
+
+// place puts bytes of the live side at their place in its stream.
+func (p *tcpPeer) place(at int64, data []byte, fin bool) {
+	end := at + int64(len(data))
+	if fin {
+		end++
+	}
+	switch {
+	case end <= p.got:
+		p.e.report.retransmitted(p, int64(len(data)))
+		p.reack(at, len(data))
+		return
+	case at > p.got:
+		if len(p.early) < 4096 {
+			p.early = append(p.early, piece{at, bytes.Clone(data), fin})
+			slices.SortStableFunc(p.early, func(a, b piece) int { return int(a.at - b.at) })
+		}
+		return
+	}
+	if old := p.got - at; old > 0 {
+		p.e.report.retransmitted(p, old)
+		data = data[min(old, int64(len(data))):]
+	}
+	p.bounds = append(p.bounds, end)
+	p.accept(data, fin)
+	for len(p.early) > 0 && p.early[0].at <= p.got && !p.done {
+		e := p.early[0]
+		p.early = p.early[1:]
+		if over := p.got - e.at; over <= int64(len(e.data)) {
+			p.accept(e.data[over:], e.fin)
+		}
+	}
+}
+
+// accept compares bytes that are next in the stream, and a FIN after them.
+func (p *tcpPeer) accept(data []byte, fin bool) {
+	p.progress()
+	offset := p.got - 1
+	want := p.in.Data[min(offset, int64(len(p.in.Data))):]
+	same := pcap.FirstDifference(data, want)
+	if !p.inTime(offset + int64(same)) {
+		return
+	}
+	p.got += int64(same)
+	p.Matched[p.Live] = p.got - 1
+	if same < len(data) {
+		at := offset + int64(same)
+		if same == len(want) {
+			p.failWith(&Divergence{Kind: "extra", Offset: at, Actual: bytes.Clone(data[same:]),
+				Text: fmt.Sprintf("the live side sent more than the %d bytes of the capture", len(p.in.Data))})
+			return
+		}
+		p.failWith(&Divergence{Kind: "bytes", Offset: at, Expected: want[same:], Actual: bytes.Clone(data[same:]),
+			Text: fmt.Sprintf("byte %d differs", at)})
+		return
+	}
+	if !fin || p.fin {
+		return
+	}
+	switch n := int64(len(p.in.Data)); {
+	case p.got-1 < n:
+		p.failWith(&Divergence{Kind: "closed-early", Offset: p.got - 1, Expected: p.in.Data[p.got-1:],
+			Text: fmt.Sprintf("the live side closed after %d of %d bytes", p.got-1, n)})
+	case p.in.RST && !p.in.FIN:
+		p.fail("closed", p.got-1, "the live side closed (FIN); in the capture it resets (frame %d)", p.in.rst.frame)
+	default:
+		if !p.in.FIN {
+			p.e.report.count("closed-after-capture")
+		}
+		p.fin = true
+		p.got++
+	}
+}
+
+// inTime reports whether none of the bytes before offset is an answer to what
+// had not arrived when it was sent.
+func (p *tcpPeer) inTime(offset int64) bool {
+	for ; len(p.turns) > 0 && p.turns[0].at < offset; p.turns = p.turns[1:] {
+		k := p.turns[0]
+		if p.acked-1 <= k.after {
+			p.failWith(&Divergence{Kind: "early", Offset: k.at, Actual: p.in.Data[k.at:],
+				Text: fmt.Sprintf("the live side sent byte %d before it had received byte %d, which it answers in the capture", k.at, k.after)})
+			return false
+		}
+	}
+	return true
+}
+
+// fail reports a divergence at an offset of the live side's stream.
+func (p *tcpPeer) fail(kind string, offset int64, format string, args ...any) {
+	p.failWith(&Divergence{Kind: kind, Offset: offset, Text: fmt.Sprintf(format, args...)})
+}
+
+func (p *tcpPeer) failWith(d *Divergence) {
+	if d.Frame == 0 {
+		d.Frame = p.in.frameOf(d.Offset)
+	}
+	if p.open && !p.rst {
+		p.build(pcap.RST|pcap.ACK, p.sent, max(p.got, 1))
+	}
+	p.stop()
+	p.diverge(d)
+}
+
+func (p *tcpPeer) stop() {
+	disarm(p.timer)
+	disarm(p.stall)
+	disarm(p.patience)
+}
+
+// succeed ends the conversation: all was as captured.
+func (p *tcpPeer) succeed() {
+	p.stop()
+	p.Matched[p.me] = int64(len(p.out.Data))
+	p.finish(true)
+}
+
+// after handles what comes when the conversation is over.
+func (p *tcpPeer) after(d *pcap.Decoded) {
+	t := d.TCP
+	if !p.Same || !p.open || t.Flags.Has(pcap.RST) {
+		return
+	}
+	at := near(p.got, t.Seq-p.liveISN)
+	end := at + int64(len(d.Payload))
+	switch {
+	case len(d.Payload) > 0 && end > p.got && !t.Flags.Has(pcap.SYN):
+		if p.aborts || p.in.RST || at+int64(len(d.Payload)) <= int64(len(p.in.Data))+1 {
+			return // it had been on its way
+		}
+		p.Same = false
+		p.e.report.diverge(p.e, &Divergence{Kind: "extra", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me],
+			Offset: p.got - 1, Frame: p.in.frameOf(p.got - 1), Actual: bytes.Clone(d.Payload),
+			Text: fmt.Sprintf("the live side sent more than the %d bytes of the capture", len(p.in.Data))})
+	case t.Flags.Has(pcap.FIN) && end == p.got && !p.fin:
+		// A server that closes an idle connection, say; it gets its acknowledgement.
+		p.e.report.count("closed-after-capture")
+		p.fin = true
+		p.got++
+		p.build(pcap.ACK, p.sent, p.got)
+	case t.Flags.Has(pcap.FIN):
+		p.e.report.retransmitted(p, 0)
+		p.build(pcap.ACK, p.sent, p.got)
+	}
+}

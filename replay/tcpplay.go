@@ -1,0 +1,377 @@
+package replay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vnreplay/vnreplay/pcap"
+)
+
+// advance sends all segments whose conditions hold, and arranges to be called
+// again when time or patience has passed.
+func (p *tcpPeer) advance() {
+	for !p.done && p.next < len(p.segs) {
+		s := p.segs[p.next]
+		if p.awaits(s) != "" {
+			p.await(StallDelay)
+			return
+		}
+		if wait := p.due(s).Sub(p.now()); wait > 0 {
+			arm(p.clock, &p.timer, wait, p.advance)
+			disarm(p.patience)
+			if p.open {
+				p.ackLater(AckDelay)
+			}
+			return
+		}
+		p.send(s)
+		p.next++
+	}
+	if p.done {
+		return
+	}
+	if p.awaits(nil) != "" {
+		p.await(StallDelay)
+		return
+	}
+	p.succeed()
+}
+
+// due is when a segment is to be sent: as long after the one before as captured.
+func (p *tcpPeer) due(s *segment) time.Time {
+	switch {
+	case p.next > 0:
+		return p.last.Add(s.frame.At - p.segs[p.next-1].frame.At)
+	case p.me == 0:
+		return p.e.at(s.frame.At) // not Start: its first SYN may have been lost
+	}
+	return p.now()
+}
+
+// awaits says what of the live side a segment waits for, "" for nothing; for
+// nil, what the conversation still waits for when all segments are sent.
+func (p *tcpPeer) awaits(s *segment) string {
+	if s == nil {
+		return p.awaitsAtEnd()
+	}
+	need := s.ack
+	if s.Flags.Has(pcap.RST) && need < 0 {
+		need = p.seen[p.next]
+	}
+	if need > 0 && (!p.open || p.got < need) {
+		return p.number(need - 1)
+	}
+	for _, k := range s.sack {
+		if p.got < k.to && !p.holds(k) {
+			return p.number(k.to - 1)
+		}
+	}
+	// The window counts once it is known. Retransmissions are inside anyway.
+	if s.len > 0 && p.open && s.end() > p.acked+p.window && s.end() > p.sent {
+		return fmt.Sprintf("room in the live side's receive window (%d bytes, %d acknowledged of %d)", p.window, max(p.acked-1, 0), len(p.out.Data))
+	}
+	return ""
+}
+
+func (p *tcpPeer) holds(k interval) bool {
+	for _, e := range p.early {
+		if e.at <= k.from && k.to <= e.at+int64(len(e.data)) {
+			return true
+		}
+	}
+	return false
+}
+
+// number names what has a relative number of the live side.
+func (p *tcpPeer) number(n int64) string {
+	switch {
+	case !p.open && p.me == 0:
+		return "its answer to the SYN"
+	case !p.open:
+		return "its SYN"
+	case n-1 >= int64(len(p.in.Data)):
+		return "its FIN"
+	}
+	return fmt.Sprintf("byte %d", n-1)
+}
+
+func (p *tcpPeer) awaitsAtEnd() string {
+	switch {
+	case p.in.RST && (!p.in.FIN || p.in.syn == nil):
+		if !p.rst {
+			return "its RST"
+		}
+		return ""
+	case p.in.known && !p.open:
+		return p.number(0)
+	case p.aborts:
+		return "" // nothing of the live side counts after it
+	case p.got-1 < int64(len(p.in.Data)):
+		return fmt.Sprintf("byte %d", p.got-1)
+	case p.in.FIN && !p.fin:
+		return "its FIN"
+	case p.out.known && !p.in.RST && p.acked < p.sent: // what it reset, it need not acknowledge
+		return fmt.Sprintf("its acknowledgement of byte %d", max(p.acked-1, 0))
+	}
+	return ""
+}
+
+// await waits for the live side: patiently, and acknowledging what it sent if it
+// seems to wait for that.
+func (p *tcpPeer) await(delay time.Duration) {
+	disarm(p.timer)
+	if p.open {
+		p.ackLater(delay)
+	}
+	arm(p.clock, &p.patience, p.deadline().Sub(p.now()), p.impatient)
+}
+
+func (p *tcpPeer) deadline() time.Time {
+	at := p.since
+	if !p.open && p.e.recent.After(at) {
+		at = p.e.recent // other conversations may come first
+	}
+	if p.last.After(at) {
+		at = p.last
+	}
+	return at.Add(Patience)
+}
+
+// impatient is called when patience may be at its end.
+func (p *tcpPeer) impatient() {
+	if p.done {
+		return
+	}
+	if left := p.deadline().Sub(p.now()); left > 0 {
+		arm(p.clock, &p.patience, left, p.impatient)
+		return
+	}
+	var s *segment
+	if p.next < len(p.segs) {
+		s = p.segs[p.next]
+	}
+	d := &Divergence{Kind: "missing", Offset: max(p.got-1, 0), Text: fmt.Sprintf("the live side never sent %s (waited %v)", p.awaits(s), Patience)}
+	if p.open && p.got-1 < int64(len(p.in.Data)) {
+		d.Expected = p.in.Data[p.got-1:]
+	}
+	if s != nil {
+		d.Hint = fmt.Sprintf("frame %d of the played side waits for it", s.frame.Number)
+	}
+	p.failWith(d)
+}
+
+// ackLater arranges a synthetic acknowledgement if the live side has sent what
+// is not acknowledged.
+func (p *tcpPeer) ackLater(delay time.Duration) {
+	if p.got <= max(p.ack, 1) || p.sent == 0 {
+		disarm(p.stall)
+		p.stall = nil
+		return
+	}
+	if p.stall == nil {
+		p.stall = p.clock.AfterFunc(delay, func() {
+			p.stall = nil
+			if p.done || p.got <= p.ack {
+				return
+			}
+			p.build(pcap.ACK, p.sent, p.got)
+			p.e.report.synthetic(p)
+			p.advance()
+		})
+	}
+}
+
+// crossing is how long an acknowledgement may be on its way.
+const crossing = 10 * time.Millisecond
+
+// reack answers a keepalive (RFC 9293, 3.8.4) and other repetitions of what was
+// acknowledged some time ago. Those that come sooner crossed the acknowledgement,
+// and an answer would count as a duplicate.
+func (p *tcpPeer) reack(at int64, n int) {
+	if p.ack == 0 || at >= p.ack {
+		return
+	}
+	if at == p.got-1 && n <= 1 && p.got == p.ack || p.now().Sub(p.last) >= crossing {
+		p.build(pcap.ACK, p.sent, p.ack)
+	}
+}
+
+// send sends a captured segment with its numbers mapped.
+func (p *tcpPeer) send(s *segment) {
+	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal}
+	if s.ack >= 0 {
+		ack := s.ack
+		if len(s.sack) == 0 {
+			ack = p.whole(ack)
+		}
+		if !s.Flags.Has(pcap.SYN) {
+			ack = max(ack, p.ack)
+		}
+		if ack == p.ack && s.ack != p.lastAck && s.isPureAck() && s.Window == p.lastWin {
+			// Moved up to the one before: now it would count as a duplicate.
+			p.e.report.count("ack-merged")
+			p.lastAck, p.last = s.ack, p.now()
+			return
+		}
+		patch.SetAck, patch.Ack = true, p.liveISN+uint32(ack)
+		patch.AddAck = p.liveISN - p.in.isn
+		for _, k := range s.sack {
+			if k.from < ack {
+				patch.Blank = append(patch.Blank, 5) // acknowledged meanwhile
+				break
+			}
+		}
+		if p.isOld(s) && ack > p.ack {
+			// The live side will not look at an acknowledgement on a segment that it
+			// has got already (RFC 9293, 3.10.7.4); in the capture that one was new.
+			defer p.build(pcap.ACK, p.sent, ack)
+			p.e.report.count("ack-apart")
+		}
+		p.ack, p.lastAck = max(p.ack, ack), s.ack
+	}
+	if s.Flags.Has(pcap.ACK) {
+		patch.TSEcr = p.recent
+	}
+	patch.Blank = append(patch.Blank, p.unwanted(s)...)
+	if !s.Flags.Has(pcap.SYN) && p.out.syn != nil && p.in.syn != nil && p.out.syn.WindowScale > 0 && p.in.syn.WindowScale >= 0 && !p.scales {
+		patch.SetWindow, patch.Window = true, uint16(min(int(s.Window)<<p.out.syn.WindowScale, 65535))
+	}
+	p.tsval, p.lastWin = s.Options.TSVal, s.Window
+	parts := [][]byte{s.packet}
+	if len(s.packet) > p.e.mtu {
+		parts = splitSegment(s.packet, p.e.mtu)
+		p.e.report.count("super-segment")
+	}
+	for _, part := range parts {
+		frame := pcap.Ethernet(p.host.mac, p.st.mac, part)
+		if err := pcap.PatchTCP(frame, patch); err != nil {
+			p.fail("harness", 0, "frame %d cannot be played: %v", s.frame.Number, err)
+			return
+		}
+		p.st.port.Send(frame)
+	}
+	if s.Flags.Has(pcap.SYN) {
+		p.syns++
+	}
+	if len(s.frame.VLANs) > 0 {
+		p.e.report.count("vlan")
+	}
+	if s.known() {
+		if s.end() <= p.sent && s.len > 0 {
+			p.e.report.count("played-retransmission")
+		}
+		p.sent = max(p.sent, s.end())
+	}
+	p.last = p.now()
+}
+
+// whole moves an acknowledgement in the middle of a segment of the live side to
+// the segment's end, which came with it: stacks take a segment that is
+// acknowledged in part for one that is lost in part. SACK blocks stay, so a
+// segment with some is not moved.
+func (p *tcpPeer) whole(ack int64) int64 {
+	i, _ := slices.BinarySearch(p.bounds, ack)
+	if i == len(p.bounds) || p.bounds[i] == ack || p.bounds[i] > p.got {
+		return ack
+	}
+	p.e.report.count("ack-moved")
+	ack = p.bounds[i]
+	p.bounds = p.bounds[i:]
+	return ack
+}
+
+// isOld reports whether all of a segment was acknowledged.
+func (p *tcpPeer) isOld(s *segment) bool {
+	if s.end() == s.seq {
+		return s.seq < p.acked
+	}
+	return s.end() <= p.acked && !s.Flags.Has(pcap.SYN)
+}
+
+// isPureAck reports whether a segment only acknowledges.
+func (s *segment) isPureAck() bool {
+	return s.len == 0 && s.Flags&^pcap.PSH == pcap.ACK && len(s.sack) == 0
+}
+
+// known reports whether the segment's sequence number is one of its stream.
+func (s *segment) known() bool { return s.seq >= 0 }
+
+// unwanted lists the options of a segment that this connection does not have.
+func (p *tcpPeer) unwanted(s *segment) (kinds []uint8) {
+	const windowScale, sackPermitted, sack, timestamps = 3, 4, 5, 8
+	switch {
+	case !s.Flags.Has(pcap.SYN):
+		if !p.ts {
+			kinds = append(kinds, timestamps)
+		}
+		if !p.sackOK {
+			kinds = append(kinds, sack)
+		}
+	case s.Flags.Has(pcap.ACK):
+		// The answer to a SYN offers nothing that the SYN did not (RFC 7323, 2.2).
+		if !p.ts {
+			kinds = append(kinds, timestamps)
+		}
+		if !p.sackOK {
+			kinds = append(kinds, sackPermitted)
+		}
+		if !p.scales {
+			kinds = append(kinds, windowScale)
+		}
+	case p.in.syn != nil:
+		// Offer what was agreed upon in the capture: the segments that follow are
+		// made for that.
+		if !p.in.syn.Timestamps {
+			kinds = append(kinds, timestamps)
+		}
+		if !p.in.syn.SACKPermitted {
+			kinds = append(kinds, sackPermitted)
+		}
+		if p.in.syn.WindowScale < 0 {
+			kinds = append(kinds, windowScale)
+		}
+	}
+	return kinds
+}
+
+// build sends a segment that is not in the capture.
+func (p *tcpPeer) build(flags pcap.TCPFlags, seq, ack int64) {
+	frame, err := pcap.BuildTCP(pcap.Segment{
+		DstMAC: p.host.mac, SrcMAC: p.st.mac, Src: p.local, Dst: p.remote,
+		Seq: p.out.isn + uint32(seq), Ack: p.liveISN + uint32(ack), Flags: flags, Window: p.lastWin,
+		Timestamps: p.ts && !flags.Has(pcap.RST), TSVal: p.tsval, TSEcr: p.recent,
+	})
+	if err != nil {
+		return
+	}
+	p.ack = max(p.ack, ack)
+	p.st.port.Send(frame)
+}
+
+// splitSegment cuts the IP packet of a TCP super-segment (as offloading network
+// cards are given) into packets of at most mtu bytes. FIN and PSH go to the last.
+func splitSegment(packet []byte, mtu int) [][]byte {
+	d := pcap.DecodeLink(pcap.LinkRaw, packet)
+	if d.TCP == nil || d.PayloadOffset >= mtu {
+		return [][]byte{packet}
+	}
+	var out [][]byte
+	head, step := packet[:d.PayloadOffset], mtu-d.PayloadOffset
+	for off := 0; off < len(d.Payload); off += step {
+		part := d.Payload[off:min(off+step, len(d.Payload))]
+		q := append(append([]byte(nil), head...), part...)
+		if d.IP.Version == 4 {
+			binary.BigEndian.PutUint16(q[2:], uint16(len(q)))
+		} else {
+			binary.BigEndian.PutUint16(q[4:], uint16(len(q)-40))
+		}
+		binary.BigEndian.PutUint32(q[d.TCP.Offset+4:], d.TCP.Seq+uint32(off))
+		if off+len(part) < len(d.Payload) {
+			q[d.TCP.Offset+13] &^= byte(pcap.FIN | pcap.PSH)
+		}
+		out = append(out, q)
+	}
+	return out
+}

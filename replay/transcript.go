@@ -1,0 +1,413 @@
+package replay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vnreplay/vnreplay/vnetif"
+)
+
+// maxThink bounds a pause of the transcript; it is less than [Patience].
+const maxThink = 50 * time.Second
+
+// burst is how close together two writes must be in the capture to become one.
+const burst = time.Millisecond
+
+// Transcript returns the application that says what addr says in a capture: it
+// listens and dials as captured, writes each byte once it has received all bytes
+// that addr had acknowledged before it said it, after the pause it made then (at
+// most 50 s), and closes or resets where the capture shows it. It does not look
+// at what it receives.
+func Transcript(a *Analysis, addr netip.Addr) App {
+	return func(ctx context.Context, h *vnetif.Host) error {
+		t := &transcript{h: h, addr: addr, start: h.Now().Add(headStart)}
+		return t.run(a)
+	}
+}
+
+type transcript struct {
+	h     *vnetif.Host
+	addr  netip.Addr
+	start time.Time
+}
+
+// script is what one end says in one connection.
+type script struct {
+	conv  *Conversation
+	end   int
+	steps []step
+	taken bool
+}
+
+// step is one thing said.
+type step struct {
+	need    int64 // bytes to have received before
+	needFIN bool
+	think   time.Duration
+	data    []byte
+	fin     bool
+	rst     bool
+}
+
+func (t *transcript) run(a *Analysis) error {
+	ports := map[uint16][]*script{}
+	var order []uint16
+	sockets := map[uint16]*talker{}
+	for _, c := range a.Conversations {
+		if c.Reason != "" {
+			continue
+		}
+		end := -1
+		for i := range c.Ends {
+			if c.Ends[i].Addr() == t.addr && c.Ends[1-i].Addr() != t.addr {
+				end = i
+			}
+		}
+		if end < 0 {
+			continue
+		}
+		name := fmt.Sprintf("transcript %v %d", t.addr, c.Number)
+		switch {
+		case c.Proto == TCP && end == 0:
+			s := newScript(c, end)
+			t.h.World().Background(name, func(ctx context.Context) error { t.dial(ctx, s); return nil })
+		case c.Proto == TCP && c.Streams[1].syn != nil:
+			port := c.Ends[1].Port()
+			if ports[port] == nil {
+				order = append(order, port)
+			}
+			ports[port] = append(ports[port], newScript(c, end))
+		case c.Proto == TCP: // refused: nobody listens, and the stack says so
+		case c.Proto == UDP:
+			if end == 1 && refuses(c.Datagrams, end) {
+				continue // nobody listens, and the stack says so
+			}
+			port := c.Ends[end].Port()
+			k := sockets[port]
+			if k == nil {
+				k = &talker{t: t, proto: UDP, network: "udp", local: c.Ends[end].String(), convs: map[netip.AddrPort]*talk{}}
+				sockets[port] = k
+				if err := k.open(name); err != nil {
+					return err
+				}
+			}
+			k.add(c, end)
+		case end == 0:
+			network := "ip4:icmp"
+			if t.addr.Is6() {
+				network = "ip6:ipv6-icmp"
+			}
+			k := &talker{t: t, proto: Echo, network: network, local: t.addr.String(), convs: map[netip.AddrPort]*talk{}}
+			if err := k.open(name); err != nil {
+				return err
+			}
+			k.add(c, end)
+		}
+	}
+	for _, port := range order {
+		if err := t.listen(port, ports[port]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newScript writes down what an end says in a connection.
+func newScript(c *Conversation, end int) *script {
+	s := &script{conv: c, end: end}
+	own, peer := c.Streams[end], c.Streams[1-end]
+	last := c.Start
+	add := func(st step, at time.Duration) {
+		// The pause counts from the later of its own last word and the moment
+		// at which what it waited for had arrived.
+		if g := arrived(peer, st.need, st.needFIN); g > last {
+			last = g
+		}
+		st.think = min(max(at-last, 0), maxThink)
+		last = max(at, last)
+		if k := len(s.steps) - 1; k >= 0 && len(st.data) > 0 && len(s.steps[k].data) > 0 && st.think < burst &&
+			s.steps[k].need == st.need && s.steps[k].needFIN == st.needFIN {
+			s.steps[k].data = append(s.steps[k].data, st.data...)
+			return
+		}
+		s.steps = append(s.steps, st)
+	}
+	for _, k := range own.chunks {
+		add(step{need: k.need, needFIN: k.needFIN, data: slices.Clone(k.data)}, k.at)
+	}
+	switch {
+	case own.FIN:
+		add(step{need: own.fin.need, needFIN: own.fin.needFIN, fin: true}, own.fin.at)
+	case own.RST:
+		add(step{need: own.rst.need, needFIN: own.rst.needFIN, rst: true}, own.rst.at)
+	}
+	return s
+}
+
+// arrived returns when the first need bytes of a stream, and its FIN, had been
+// captured.
+func arrived(s *Stream, need int64, fin bool) time.Duration {
+	if fin {
+		return s.fin.at
+	}
+	at := time.Duration(0)
+	for _, k := range s.chunks {
+		if k.from >= need {
+			break
+		}
+		at = max(at, k.at)
+	}
+	return at
+}
+
+// dial opens a connection as captured and says its script.
+func (t *transcript) dial(ctx context.Context, s *script) {
+	if t.h.Sleep(t.start.Add(s.conv.Start).Sub(t.h.Now())) != nil {
+		return
+	}
+	to := s.conv.Ends[1].String()
+	c, err := t.h.DialFrom(ctx, "tcp", s.conv.Ends[0], to)
+	if err != nil && errors.Is(err, syscall.EADDRINUSE) {
+		c, err = t.h.DialFrom(ctx, "tcp", netip.AddrPortFrom(t.addr, 0), to)
+	}
+	if err == nil {
+		t.say(c, s)
+	}
+}
+
+// listen takes the connections to a port and gives each its script: that of the
+// captured peer's port, else the first that is left.
+func (t *transcript) listen(port uint16, scripts []*script) error {
+	l, err := t.h.Listen("tcp", netip.AddrPortFrom(t.addr, port).String())
+	if err != nil {
+		return err
+	}
+	t.h.World().Background(fmt.Sprintf("transcript %v listens on %d", t.addr, port), func(context.Context) error {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return nil
+			}
+			s := pick(scripts, c.RemoteAddr())
+			if s == nil {
+				c.Close()
+				continue
+			}
+			s.taken = true
+			t.h.World().Background(fmt.Sprintf("transcript %v %d", t.addr, s.conv.Number), func(context.Context) error { t.say(c, s); return nil })
+		}
+	})
+	return nil
+}
+
+func pick(scripts []*script, remote net.Addr) (first *script) {
+	for _, s := range scripts {
+		if s.taken {
+			continue
+		}
+		if s.conv.Ends[0].String() == remote.String() {
+			return s
+		}
+		if first == nil {
+			first = s
+		}
+	}
+	return first
+}
+
+// say says a script on a connection. What goes wrong is for the played side to
+// notice.
+func (t *transcript) say(c net.Conn, s *script) {
+	defer c.Close()
+	var (
+		got int64
+		eof bool
+		buf = make([]byte, 64<<10)
+	)
+	read := func() bool {
+		n, err := c.Read(buf)
+		got += int64(n)
+		eof = eof || err == io.EOF
+		return err == nil
+	}
+	for _, st := range s.steps {
+		for got < st.need || st.needFIN && !eof {
+			if !read() && !eof || eof && got < st.need {
+				return
+			}
+		}
+		if st.think > 0 && t.h.Sleep(st.think) != nil {
+			return
+		}
+		switch {
+		case st.fin:
+			if cw, ok := c.(interface{ CloseWrite() error }); !ok || cw.CloseWrite() != nil {
+				return
+			}
+		case st.rst:
+			if l, ok := c.(interface{ SetLinger(int) error }); ok {
+				l.SetLinger(0)
+			}
+			return
+		default:
+			if _, err := c.Write(st.data); err != nil {
+				return
+			}
+		}
+	}
+	for read() { // until the other side closes, or the replay ends
+	}
+	if eof && !s.conv.Streams[s.end].FIN {
+		// The capture does not show this side closing: nor do we, before the end.
+		t.h.Sleep(maxThink * 100)
+	}
+}
+
+// talker says datagrams on one socket.
+type talker struct {
+	t              *transcript
+	proto          Proto
+	network, local string
+	c              net.PacketConn
+
+	mu    sync.Mutex
+	convs map[netip.AddrPort]*talk // by the peer; for echo by its address and port 0
+}
+
+// talk is one conversation of a talker.
+type talk struct {
+	conv *Conversation
+	end  int
+	next int // of Datagrams
+}
+
+func (k *talker) open(name string) error {
+	c, err := k.t.h.ListenPacket(k.network, k.local)
+	if err != nil {
+		return err
+	}
+	k.c = c
+	k.t.h.World().Background(name, func(context.Context) error {
+		buf := make([]byte, 64<<10)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				if errors.Is(err, net.ErrClosed) {
+					return nil
+				}
+				continue // an ICMP error
+			}
+			_ = n
+			k.heard(peerOf(from))
+		}
+	})
+	return nil
+}
+
+// peerOf is the address a datagram came from.
+func peerOf(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		p := a.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	case *net.IPAddr:
+		ip, _ := netip.AddrFromSlice(a.IP)
+		return netip.AddrPortFrom(ip.Unmap(), 0)
+	}
+	return netip.AddrPort{}
+}
+
+func (k *talker) peer(c *Conversation, end int) netip.AddrPort {
+	if k.proto == Echo {
+		return netip.AddrPortFrom(c.Ends[1-end].Addr(), 0)
+	}
+	return c.Ends[1-end]
+}
+
+// add gives the talker a conversation.
+func (k *talker) add(c *Conversation, end int) {
+	tk := &talk{conv: c, end: end}
+	k.mu.Lock()
+	k.convs[k.peer(c, end)] = tk
+	k.mu.Unlock()
+	if c.Datagrams[0].From == end {
+		k.t.h.AfterFunc(k.t.start.Add(c.Start).Sub(k.t.h.Now()), func() { k.say(tk, k.t.h.Now()) })
+	}
+}
+
+// heard notes a datagram of a peer.
+func (k *talker) heard(peer netip.AddrPort) {
+	k.mu.Lock()
+	tk := k.convs[peer]
+	k.mu.Unlock()
+	if tk == nil {
+		return
+	}
+	k.mu.Lock()
+	for tk.next < len(tk.conv.Datagrams) && tk.conv.Datagrams[tk.next].From != tk.end && tk.conv.Datagrams[tk.next].lost {
+		tk.next++
+	}
+	if tk.next < len(tk.conv.Datagrams) && tk.conv.Datagrams[tk.next].From != tk.end {
+		tk.next++
+	}
+	k.mu.Unlock()
+	k.say(tk, k.t.h.Now())
+}
+
+// say says all datagrams that need nothing more.
+func (k *talker) say(tk *talk, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ds := tk.conv.Datagrams
+	at := now
+	for tk.next < len(ds) && (ds[tk.next].From == tk.end || ds[tk.next].lost) {
+		d := ds[tk.next]
+		if tk.next > 0 {
+			at = at.Add(min(d.At-ds[tk.next-1].At, maxThink))
+		}
+		tk.next++
+		if d.From != tk.end || d.Unreachable || d.copy {
+			continue
+		}
+		if wait := at.Sub(now); wait > 0 {
+			k.t.h.AfterFunc(wait, func() { k.send(tk, d) })
+		} else {
+			k.mu.Unlock()
+			k.send(tk, d)
+			k.mu.Lock()
+		}
+	}
+	if len(k.convs) == 1 && refuses(ds[tk.next:], tk.end) {
+		k.mu.Unlock()
+		k.c.Close()
+		k.mu.Lock()
+	}
+}
+
+// refuses reports whether the next datagram finds the port of end closed.
+func refuses(next []*Datagram, end int) bool {
+	return len(next) > 1 && next[0].From != end && next[1].Unreachable && next[1].From == end
+}
+
+func (k *talker) send(tk *talk, d *Datagram) {
+	to := tk.conv.Ends[1-tk.end]
+	if k.proto == UDP {
+		k.c.WriteTo(d.Payload, net.UDPAddrFromAddrPort(to))
+		return
+	}
+	kind := byte(8)
+	if to.Addr().Is6() {
+		kind = 128
+	}
+	m := append([]byte{kind, 0, 0, 0, 0, 0}, binary.BigEndian.AppendUint16(nil, d.Seq)...)
+	k.c.WriteTo(append(m, d.Payload...), &net.IPAddr{IP: to.Addr().AsSlice()})
+}

@@ -1,0 +1,56 @@
+package scenario
+
+import "github.com/vnreplay/vnreplay/switch"
+
+// counter is a recorder that counts the frames that rules affected, and passes
+// everything on to another recorder, if there is one.
+type counter struct {
+	next vswitch.Recorder
+	vswitch.RuleCounts
+}
+
+var _ vswitch.DeliveryRecorder = (*counter)(nil)
+
+// Record takes one event.
+func (c *counter) Record(e vswitch.Event) error {
+	if sent, ok := e.(*vswitch.Sent); ok && len(sent.Hits) > 0 {
+		var all vswitch.Verdict
+		for i := range sent.Hits {
+			v := &sent.Hits[i].Verdict
+			all.Drop = all.Drop || v.Drop
+			all.Copies += v.Copies
+			all.Delay += v.Delay
+			all.Edits = append(all.Edits, v.Edits...)
+		}
+		c.count(&all)
+	}
+	if c.next == nil {
+		return nil
+	}
+	return c.next.Record(e)
+}
+
+func (c *counter) count(v *vswitch.Verdict) {
+	c.Frames++
+	if v.Drop {
+		c.Dropped++
+	}
+	if v.Copies > 0 {
+		c.Copied++
+	}
+	if len(v.Edits) > 0 {
+		c.Changed++
+	}
+	if v.Delay > 0 {
+		c.Delayed++
+	}
+}
+
+// WantDeliveries asks the other recorder.
+func (c *counter) WantDeliveries() bool {
+	d, ok := c.next.(vswitch.DeliveryRecorder)
+	return ok && d.WantDeliveries()
+}
+
+// Close does nothing: whoever made the other recorder closes it.
+func (c *counter) Close() error { return nil }

@@ -1,0 +1,283 @@
+package scenario
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/vnreplay/vnreplay/apps"
+	"github.com/vnreplay/vnreplay/faults"
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/switch"
+	"github.com/vnreplay/vnreplay/vnetif"
+)
+
+// Options are what a run needs besides the scenario.
+type Options struct {
+	// Recorder, if any, is told what happens on the switch. Run does not close it.
+	Recorder vswitch.Recorder
+	// WallLimit ends a run with an error after so much real time; default
+	// vswitch.DefaultWallLimit. It is no part of a scenario: what it does depends
+	// on the machine.
+	WallLimit time.Duration
+}
+
+// Meta describes a run of the scenario for its recording.
+func (s *Scenario) Meta() pcap.Meta {
+	v := Versions()
+	return pcap.Meta{
+		Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
+		Seed: uint64(s.Seed), Clock: "virtual", View: "wire",
+		Rules: s.Faults, Scenario: s.Effective(),
+	}
+}
+
+// Run builds the scenario's world, runs it, and checks its expectations. Failed
+// applications and expectations, and a run that passes its virtual time limit or
+// deadlocks, are Failures of the result, not errors. An error is something that
+// keeps the run from being what the scenario says: the scenario itself, the
+// recorder, the context, the harness ([vswitch.IsHarnessError]). With an error
+// the result holds what there is, or is nil.
+//
+// Only one run takes place in a process at a time.
+func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	r := &runner{s: s}
+	w := vswitch.NewWorld(vswitch.Config{
+		Seed: uint64(s.Seed), Start: s.Start.Time,
+		Limit: time.Duration(s.Limit), WallLimit: opts.WallLimit,
+	})
+	defer w.Close()
+	counted := &counter{next: opts.Recorder}
+	if err := r.build(w, counted); err != nil {
+		return nil, err
+	}
+	err := w.Run(ctx, func(context.Context) error { return nil })
+	res := r.result(w)
+	res.Affected = affected(counted.RuleCounts)
+	if stopped(w, err, time.Duration(s.Limit)) {
+		res.Failures = append(res.Failures, Failure{What: "run", Expected: "it ends", Actual: err.Error()})
+		err = nil
+	}
+	if err == nil {
+		s.judge(res)
+	}
+	return res, err
+}
+
+// stopped reports whether the run ended by its own doing: its applications wait
+// for each other, or its virtual time is over.
+func stopped(w *vswitch.World, err error, limit time.Duration) bool {
+	if limit == 0 {
+		limit = vswitch.DefaultLimit
+	}
+	return errors.Is(err, vswitch.ErrDeadlock) ||
+		errors.Is(err, vswitch.ErrLimit) && w.Stats().Virtual >= limit
+}
+
+// runner is a scenario with its world.
+type runner struct {
+	s     *Scenario
+	hosts map[string]*vnetif.Host
+	order []*vnetif.Host
+	rules []*faults.Installed
+	apps  []*running
+	files map[*Entry[File]][]byte
+}
+
+// running is an application at work.
+type running struct {
+	app          apps.App
+	result       AppResult
+	began, ended time.Time
+}
+
+func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
+	sw, err := w.NewSwitch(vswitch.SwitchConfig{Name: "switch", Hub: r.s.Switch == hub, Recorder: rec})
+	if err != nil {
+		return err
+	}
+	r.hosts = map[string]*vnetif.Host{}
+	for _, h := range r.s.Hosts {
+		host, err := vnetif.NewHost(sw, r.s.hostConfig(h))
+		if err != nil {
+			return err
+		}
+		r.hosts[h.Name] = host
+		r.order = append(r.order, host)
+	}
+	rules, err := faults.ParseAll(r.s.Faults)
+	if err != nil {
+		return err
+	}
+	if r.rules, err = faults.Install(sw, rules); err != nil {
+		return err
+	}
+	r.files = r.s.contents()
+	for i := range r.s.Apps {
+		r.start(w, &r.s.Apps[i])
+	}
+	return nil
+}
+
+// hostConfig is what package vnetif has to know of a host and its cable.
+func (s *Scenario) hostConfig(h Entry[Host]) vnetif.HostConfig {
+	link, _ := s.Links.Get(h.Name)
+	cfg := vnetif.HostConfig{
+		Name: h.Name,
+		Port: vswitch.PortConfig{
+			MTU:     int(h.Value.MTU),
+			Latency: time.Duration(link.Latency),
+			Rate:    int64(link.Rate),
+			Queue:   int(link.Queue),
+		},
+	}
+	for _, p := range h.Value.IP {
+		cfg.Addrs = append(cfg.Addrs, p.Prefix)
+	}
+	for _, a := range h.Value.Gateway {
+		cfg.Gateways = append(cfg.Gateways, a.Addr)
+	}
+	if h.Value.MAC != "" {
+		cfg.Port.MAC, _ = vswitch.ParseMAC(h.Value.MAC) // checked
+	}
+	return cfg
+}
+
+// contents makes the bytes of all files.
+func (s *Scenario) contents() map[*Entry[File]][]byte {
+	m := map[*Entry[File]][]byte{}
+	for i := range s.Apps {
+		server := s.Apps[i].Value.HTTPServer
+		if server == nil {
+			continue
+		}
+		for j := range server.Files {
+			f := &server.Files[j]
+			m[f] = f.Value.Data
+			if f.Value.Random {
+				m[f] = apps.RandomBytes(int64(f.Value.Size), uint64(s.Seed), "file", s.Apps[i].Name, f.Name)
+			}
+		}
+	}
+	return m
+}
+
+// start gives an application to the world.
+func (r *runner) start(w *vswitch.World, e *Entry[App]) {
+	kind, config, _ := e.Value.kind()
+	a := &running{app: r.app(e.Name, config)}
+	a.result = AppResult{Name: e.Name, Host: e.Value.Host, Kind: kind, Server: a.app.Server()}
+	r.apps = append(r.apps, a)
+	host, at := r.hosts[e.Value.Host], time.Duration(e.Value.At)
+	run := func(ctx context.Context) error {
+		if at > 0 {
+			if err := host.Sleep(at); err != nil {
+				return nil // the run is over before the application began
+			}
+		}
+		a.began = host.Now()
+		err := a.app.Run(ctx, host)
+		a.ended = host.Now()
+		a.result.err = err
+		return nil
+	}
+	if a.app.Server() {
+		w.Background(e.Name, run)
+	} else {
+		w.Go(e.Name, run)
+	}
+}
+
+// app makes an application from its configuration.
+func (r *runner) app(name string, config any) apps.App {
+	seed := vswitch.Derive(uint64(r.s.Seed), "app", name)
+	switch c := config.(type) {
+	case *HTTPServer:
+		cfg := apps.HTTPServer{Port: int(c.port()), Files: map[string][]byte{},
+			ReadTimeout: time.Duration(c.ReadTimeout), IdleTimeout: time.Duration(c.IdleTimeout)}
+		for i := range c.Files {
+			cfg.Files[c.Files[i].Name] = r.files[&c.Files[i]]
+		}
+		return cfg.New()
+	case *HTTPGet:
+		cfg := apps.HTTPGet{URL: c.URL, Times: int(c.Times), Parallel: int(c.Parallel),
+			NewConnections: c.NewConnections, Timeout: time.Duration(c.Timeout)}
+		// What the scenario itself serves is compared, asked for or not.
+		if f := r.s.servedFile(c.URL); f != nil {
+			sum := apps.Digest(sha256.Sum256(r.files[f]))
+			cfg.SHA256 = &sum
+		}
+		return cfg.New()
+	case *Echo:
+		if app, _ := r.s.Apps.Get(name); app.UDPEcho == c {
+			return apps.UDPEcho{To: c.To, Times: int(c.Times), Size: int(c.Size),
+				Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout), Seed: seed}.New()
+		}
+		return apps.Echo{To: c.To, Times: int(c.Times), Size: int(c.Size),
+			Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout), Seed: seed}.New()
+	case *Bulk:
+		return apps.Bulk{To: c.To, Bytes: int64(c.Bytes), Parallel: int(c.Parallel), Timeout: time.Duration(c.Timeout), Seed: seed}.New()
+	case *Ping:
+		return apps.Ping{To: c.To, Times: int(c.Times), Size: int(c.Size),
+			Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout), Seed: seed}.New()
+	}
+	port := config.(*Port)
+	switch app, _ := r.s.Apps.Get(name); port {
+	case app.EchoServer:
+		return apps.EchoServer{Port: int(port.Port)}.New()
+	case app.BulkServer:
+		return apps.BulkServer{Port: int(port.Port)}.New()
+	}
+	return apps.UDPEchoServer{Port: int(port.Port)}.New()
+}
+
+// result gathers what the world and the applications did.
+func (r *runner) result(w *vswitch.World) *Result {
+	stats := w.Stats()
+	res := &Result{
+		Seed: w.Seed(), Frames: stats.Frames, Unordered: stats.Unordered,
+		Virtual: stats.Virtual, Wall: stats.Wall,
+		Rules: []RuleResult{}, Apps: []AppResult{}, Failures: []Failure{},
+	}
+	for _, h := range r.order {
+		res.Bytes += h.Port().Counters().TxBytes
+		s := h.Stats()
+		res.TCP.Retransmits += s.TCPRetransmits
+		res.TCP.Resets += s.TCPResetsSent
+		res.TCP.ChecksumErrors += s.TCPChecksumErrors
+	}
+	for i, in := range r.rules {
+		res.Rules = append(res.Rules, RuleResult{
+			Number: in.Number(), Name: in.Name(), Text: r.s.Faults[i],
+			Matched: in.Matched(), Affected: affected(in.Counts()),
+		})
+	}
+	for _, a := range r.apps {
+		out := a.result
+		out.Result = a.app.Result()
+		out.Finished = !a.ended.IsZero()
+		switch {
+		case out.Server && (errors.Is(out.err, net.ErrClosed) || errors.Is(out.err, http.ErrServerClosed)):
+			out.err = nil // as every run ends
+		case !out.Server && errors.Is(out.err, net.ErrClosed):
+			out.Finished = false
+		}
+		if out.err != nil {
+			out.Error = out.err.Error()
+		}
+		if !a.began.IsZero() {
+			out.Began = a.began.Sub(w.Start())
+		}
+		if out.Finished {
+			out.Took = a.ended.Sub(a.began)
+		}
+		res.Apps = append(res.Apps, out)
+	}
+	return res
+}

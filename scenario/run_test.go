@@ -1,0 +1,336 @@
+package scenario_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// record runs a scenario and returns its recording, too.
+func record(t *testing.T, s *scenario.Scenario) (*scenario.Result, []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	rec, err := pcap.NewRecorder(&b, s.Meta())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := scenario.Run(context.Background(), s, scenario.Options{Recorder: rec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return res, b.Bytes()
+}
+
+func load(t *testing.T, name string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Load(filepath.Join("../fixtures/scenarios", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func parse(t *testing.T, text string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Parse([]byte(text), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// compare returns the first difference of two recordings.
+func compare(t *testing.T, a, b []byte) *pcap.Comparison {
+	t.Helper()
+	expected, err := pcap.NewReader(bytes.NewReader(a), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	actual, err := pcap.NewReader(bytes.NewReader(b), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := pcap.Compare(expected, actual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Every fixture meets its expectations, gives the same recording twice, and the
+// faults extracted from it do the same again.
+func TestFixtures(t *testing.T) {
+	paths, _ := filepath.Glob("../fixtures/scenarios/*.yaml")
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
+			s := load(t, filepath.Base(path))
+			res, first := record(t, s)
+			for _, f := range res.Failures {
+				t.Error(f)
+			}
+			if res.Unordered > 0 {
+				t.Errorf("the order of %d calls came from the Go scheduler", res.Unordered)
+			}
+			if raceEnabled && strings.HasPrefix(s.Name(), "http-concurrent") {
+				t.Skip("under the race detector, only results are compared")
+			}
+			if _, second := record(t, load(t, filepath.Base(path))); !bytes.Equal(first, second) {
+				t.Errorf("the second run differs: %v", compare(t, first, second).Difference)
+			}
+			rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.NewReader(bytes.NewReader(first), "first") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			exact := load(t, filepath.Base(path))
+			if err := exact.SetFaults(rules); err != nil {
+				t.Fatal(err)
+			}
+			again, _ := record(t, exact)
+			if again.Frames != res.Frames || again.Virtual != res.Virtual || again.Affected != res.Affected {
+				t.Errorf("with the extracted faults: %d frames in %v, %+v; want %d in %v, %+v",
+					again.Frames, again.Virtual, again.Affected, res.Frames, res.Virtual, res.Affected)
+			}
+		})
+	}
+}
+
+// The virtual time of a run is part of what it is.
+func TestVirtualTime(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector changes the order of goroutines")
+	}
+	res, _ := record(t, load(t, "http-concurrent.yaml"))
+	if want := 40108845348 * time.Nanosecond; res.Virtual != want {
+		t.Errorf("%v of virtual time, want %v", res.Virtual, want)
+	}
+	if ratio := float64(res.Virtual) / float64(res.Wall); ratio < 100 {
+		t.Errorf("virtual time is %.0f times wall time, want at least 100", ratio)
+	}
+}
+
+func TestExpectations(t *testing.T) {
+	const base = `
+seed: 1
+hosts: {a: {ip: 10.0.0.1/24}, b: {ip: 10.0.0.2/24}}
+faults: ["loss: drop nth 3 from a"]
+apps:
+  web: {host: b, http-server: {files: {/x: random 10kB}}}
+  get: {host: a, http-get: {url: "http://b/x", times: 2}}
+  ping: {host: a, ping: {to: b, times: 2, interval: 10ms, timeout: 50ms}}
+  dead: {host: a, echo: {to: "b:9"}}
+expect:
+`
+	for name, test := range map[string]struct{ expect, want string }{
+		"all hold": {`
+  get: {ok: 2, failed: 0, bytes: 20kB, sha256: served, within: 1m}
+  dead: {error: refused}
+  faults: {loss: 1, "1": 1}
+  tcp: {resets: ">=1"}
+  run: {frames: ">10", virtual: <1h, unordered: 0}`, ""},
+		"an error that nobody expects": {`
+  get: {ok: 2}`, "dead.error: expected none, got dial tcp"},
+		"another error": {`
+  dead: {error: timeout}`, `dead.error: expected an error with "timeout", got dial tcp`},
+		"no error": {`
+  dead: {error: refused}
+  get: {error: refused}`, `get.error: expected an error with "refused", got none`},
+		"counts": {`
+  dead: {error: refused}
+  get: {ok: 3..4}`, "get.ok: expected 3..4, got 2"},
+		"bytes": {`
+  dead: {error: refused}
+  get: {bytes: "<10kB"}`, "get.bytes: expected <=9999B, got 20kB"},
+		"hash": {`
+  dead: {error: refused}
+  get: {sha256: "` + strings.Repeat("ab", 32) + `"}`, "get.sha256: expected abab"},
+		"time": {`
+  dead: {error: refused}
+  get: {within: 1us}`, "get.within: expected 1us, got"},
+		"faults": {`
+  dead: {error: refused}
+  faults: {loss: 0}`, "faults.loss: expected 0 frames affected, got 1"},
+		"tcp": {`
+  dead: {error: refused}
+  tcp: {resets: 0}`, "tcp.resets: expected 0, got 1"},
+		"run": {`
+  dead: {error: refused}
+  run: {frames: 1}`, "run.frames: expected 1, got"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, _ := record(t, parse(t, base+test.expect))
+			var got []string
+			for _, f := range res.Failures {
+				got = append(got, f.String())
+			}
+			switch {
+			case test.want == "" && got != nil:
+				t.Errorf("failures %q, want none", got)
+			case test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)):
+				t.Errorf("failures %q, want one that begins with %q", got, test.want)
+			}
+		})
+	}
+}
+
+// What a scenario's own server serves is compared without being asked to.
+func TestRunThatCannotEnd(t *testing.T) {
+	s := parse(t, `
+limit: 10s
+hosts: {a: {ip: 10.0.0.1/24}, b: {ip: 10.0.0.2/24}}
+faults: ["drop from b"]
+apps:
+  sink: {host: b, bulk-server: {port: 1}}
+  send: {host: a, bulk: {to: "b:1", bytes: 1MB}}
+`)
+	res, _ := record(t, s)
+	if len(res.Failures) == 0 || !strings.Contains(res.Failures[0].String(), "send") {
+		t.Errorf("failures %v, want one that names the application send", res.Failures)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	why := errors.New("enough")
+	cancel(why)
+	_, err := scenario.Run(ctx, load(t, "bulk-loss.yaml"), scenario.Options{})
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, why) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWallLimit(t *testing.T) {
+	res, err := scenario.Run(context.Background(), load(t, "bulk-loss.yaml"), scenario.Options{WallLimit: time.Millisecond})
+	if !errors.Is(err, vswitch.ErrLimit) || res == nil {
+		t.Errorf("result %v, error %v; want a result and ErrLimit", res, err)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	_, recording := record(t, load(t, "udp.yaml"))
+	verify := func(t *testing.T, data []byte) (*scenario.Verification, error) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "r.pcapng")
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return scenario.Verify(context.Background(), path, scenario.Options{})
+	}
+	t.Run("same", func(t *testing.T) {
+		v, err := verify(t, recording)
+		if err != nil || !v.Equal() || v.Frames != int(v.Result.Frames) || len(v.Versions) > 0 {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+	t.Run("a flipped bit", func(t *testing.T) {
+		// In the middle of each packet block that the reader finds.
+		for _, p := range packets(t, recording) {
+			if p.Number%7 != 1 {
+				continue
+			}
+			data := bytes.Clone(recording)
+			at := bytes.Index(data[p.Offset:], p.Data)
+			data[int(p.Offset)+at+len(p.Data)/2] ^= 0x10
+			v, err := verify(t, data)
+			if err != nil || v.Difference == nil {
+				t.Fatalf("frame %d: %+v, %v", p.Number, v, err)
+			}
+			if v.Difference.Frame != p.Number || len(v.Fields) != 1 {
+				t.Errorf("frame %d: %v, fields %+v", p.Number, v.Difference, v.Fields)
+			}
+		}
+	})
+	t.Run("cut", func(t *testing.T) {
+		all := packets(t, recording)
+		p := all[len(all)/2]
+		v, err := verify(t, recording[:p.Offset+20])
+		if err != nil || v.Cut == nil || v.Difference != nil {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if v.Cut.Offset != p.Offset || v.Cut.Frames != p.Number-1 {
+			t.Errorf("cut at byte %d after frame %d, want %d and %d", v.Cut.Offset, v.Cut.Frames, p.Offset, p.Number-1)
+		}
+	})
+	t.Run("no scenario", func(t *testing.T) {
+		_, err := scenario.Verify(context.Background(), "../fixtures/captures/01-http-get-100k.a.pcapng", scenario.Options{})
+		if !errors.Is(err, scenario.ErrNoScenario) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A scenario in a recording is held to the same limits as one in a file, and
+// opens no file.
+func TestHostileEmbeddedScenario(t *testing.T) {
+	for name, text := range map[string]string{
+		"file":       "hosts: {a: {ip: 10.0.0.1/24}}\napps: {w: {host: a, http-server: {files: {/f: {file: run_test.go}}}}}\n",
+		"exec":       "hosts: {a: {ip: 10.0.0.1/24}}\napps: {w: {host: a, exec: {command: touch /tmp/x}}}\n",
+		"10^9 hosts": "hosts: 1000000000\n",
+		"aliases":    "seed: &a 1\nlimit: *a\n",
+		"too much":   "hosts: {a: {ip: 10.0.0.1/24}}\napps: {w: {host: a, http-server: {files: {/f: random 1000GB}}}}\n",
+		"escape":     "hosts: {\"\x1b[31m\": {ip: 10.0.0.1/24}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "r.pcapng")
+			rec, err := pcap.Create(path, pcap.Meta{Scenario: text, Clock: "virtual"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := rec.Close(); err != nil {
+				t.Fatal(err)
+			}
+			_, err = scenario.Verify(context.Background(), path, scenario.Options{})
+			var e *scenario.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v, want a *scenario.Error", err)
+			}
+			if !strings.Contains(e.Error(), path) || strings.ContainsAny(e.Error()+e.Excerpt(), "\x1b") {
+				t.Errorf("%q %q", e, e.Excerpt())
+			}
+		})
+	}
+}
+
+func packets(t *testing.T, recording []byte) (all []*pcap.Packet) {
+	t.Helper()
+	r, err := pcap.NewReader(bytes.NewReader(recording), "recording")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, err := range r.Packets() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestDateDiffers(t *testing.T) {
+	const a = "....HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nX: 1\r\n\r\n"
+	for b, want := range map[string]bool{
+		strings.Replace(a, "00:00:00", "00:00:07", 1): true,
+		strings.Replace(a, "X: 1", "X: 2", 1):         false,
+		strings.Replace(a, "200", "201", 1):           false,
+		a[:30]:                                        true,
+	} {
+		if got := scenario.DateDiffers([]byte(a), []byte(b)); got != want {
+			t.Errorf("%q: %v, want %v", b, got, want)
+		}
+	}
+}

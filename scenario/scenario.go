@@ -1,0 +1,182 @@
+package scenario
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Scenario is a scenario as plain values. The zero value of a field means its
+// default. The yaml keys are the file's; see the package documentation.
+type Scenario struct {
+	Seed   Number        `yaml:"seed"`
+	Start  Instant       `yaml:"start"`
+	Limit  Duration      `yaml:"limit"`
+	Switch string        `yaml:"switch" jsonschema:"enum=learning,enum=hub"` // "learning" (the default) or "hub"
+	Hosts  Map[Host]     `yaml:"hosts" jsonschema:"required"`
+	Links  Map[Link]     `yaml:"links"`
+	Faults []string      `yaml:"faults"` // texts of package faults, in order
+	Apps   Map[App]      `yaml:"apps"`
+	Expect *Expectations `yaml:"expect"`
+
+	name string // of the file, for messages
+}
+
+// Name returns where the scenario was read from, or "".
+func (s *Scenario) Name() string { return s.name }
+
+// Host is one host on the switch.
+type Host struct {
+	// IP are its addresses with the length of their network's prefix; the first
+	// one is what its name stands for.
+	IP      List[Prefix] `yaml:"ip" jsonschema:"required"`
+	Gateway List[Addr]   `yaml:"gateway"`
+	MTU     Number       `yaml:"mtu"` // bytes after the Ethernet header; default 1500
+	MAC     string       `yaml:"mac"` // default from the port's number
+}
+
+// Link is a host's cable. Values are for one way, and the same in both.
+type Link struct {
+	Latency Duration `yaml:"latency"` // default 25us
+	Rate    Rate     `yaml:"rate"`    // default unlimited
+	Queue   Queue    `yaml:"queue"`   // default 1000p
+}
+
+// App is an application: where and when it runs, and one kind of application.
+type App struct {
+	Host string   `yaml:"host" jsonschema:"required"`
+	At   Duration `yaml:"at"` // on the virtual clock, from its start
+
+	HTTPServer    *HTTPServer `yaml:"http-server"`
+	HTTPGet       *HTTPGet    `yaml:"http-get"`
+	EchoServer    *Port       `yaml:"echo-server"`
+	Echo          *Echo       `yaml:"echo"`
+	BulkServer    *Port       `yaml:"bulk-server"`
+	Bulk          *Bulk       `yaml:"bulk"`
+	UDPEchoServer *Port       `yaml:"udp-echo-server"`
+	UDPEcho       *Echo       `yaml:"udp-echo"`
+	Ping          *Ping       `yaml:"ping"`
+}
+
+// Port is the configuration of servers that need no more than their port.
+type Port struct {
+	Port Number `yaml:"port" jsonschema:"required"`
+}
+
+// HTTPServer serves files over HTTP/1.1 with net/http.
+type HTTPServer struct {
+	Port        Number    `yaml:"port"` // default 80
+	Files       Map[File] `yaml:"files"`
+	ReadTimeout Duration  `yaml:"read-timeout"` // for one request; default 10s
+	IdleTimeout Duration  `yaml:"idle-timeout"` // between requests; default 2m
+}
+
+// HTTPGet fetches a URL with net/http.
+type HTTPGet struct {
+	URL            string   `yaml:"url" jsonschema:"required"`
+	Times          Number   `yaml:"times"`           // requests in all; default 1
+	Parallel       Number   `yaml:"parallel"`        // clients that share them; default 1
+	NewConnections bool     `yaml:"new-connections"` // one for each request
+	Timeout        Duration `yaml:"timeout"`         // for one request; default none
+}
+
+// Echo sends messages to an echo server, over TCP or UDP, one at a time.
+type Echo struct {
+	To       string   `yaml:"to" jsonschema:"required"` // host:port
+	Times    Number   `yaml:"times"`                    // default 1
+	Size     Size     `yaml:"size"`                     // of a message; default 64B
+	Interval Duration `yaml:"interval"`                 // between an answer and the next message
+	Timeout  Duration `yaml:"timeout"`                  // for one answer; default 1s over UDP, none over TCP
+}
+
+// Bulk sends bytes over TCP to a bulk server; both ends compare a SHA-256.
+type Bulk struct {
+	To       string   `yaml:"to" jsonschema:"required"` // host:port
+	Bytes    Size     `yaml:"bytes" jsonschema:"required"`
+	Parallel Number   `yaml:"parallel"` // connections, each with all the bytes; default 1
+	Timeout  Duration `yaml:"timeout"`  // for everything; default none
+}
+
+// Ping sends ICMP or ICMPv6 echo requests.
+type Ping struct {
+	To       string   `yaml:"to" jsonschema:"required"` // host name or address
+	Times    Number   `yaml:"times"`                    // default 1
+	Size     Size     `yaml:"size"`                     // of the payload; default 56B
+	Interval Duration `yaml:"interval"`                 // between requests; default 1s
+	Timeout  Duration `yaml:"timeout"`                  // for one answer; default 1s
+}
+
+// Expectations are what a run is checked against. In the file, those of an
+// application stand under its name.
+type Expectations struct {
+	Apps   Map[AppExpectation]
+	Faults Map[CountRange] // frames affected, by a rule's name, or its number
+	TCP    *TCPExpectation
+	Run    *RunExpectation
+}
+
+// Keys of expect that are not names of applications.
+const (
+	keyFaults = "faults"
+	keyTCP    = "tcp"
+	keyRun    = "run"
+)
+
+// AppExpectation is what is expected of one application.
+type AppExpectation struct {
+	OK     *CountRange    `yaml:"ok"`     // operations: requests, transfers, messages answered
+	Failed *CountRange    `yaml:"failed"` // operations that failed
+	Lost   *CountRange    `yaml:"lost"`   // messages without an answer (udp-echo, ping)
+	Bytes  *SizeRange     `yaml:"bytes"`  // application bytes received
+	SHA256 string         `yaml:"sha256"` // of what http-get fetched: "served", or 64 hex digits
+	Within *Duration      `yaml:"within"` // from the application's start to its end
+	Took   *DurationRange `yaml:"took"`   // the same, as a range
+	Error  string         `yaml:"error"`  // a part of the error it ends with
+}
+
+// TCPExpectation is about all hosts' TCP together.
+type TCPExpectation struct {
+	Retransmits *CountRange `yaml:"retransmits"` // segments sent again
+	Resets      *CountRange `yaml:"resets"`      // RST segments sent
+}
+
+// RunExpectation is about the run as a whole.
+type RunExpectation struct {
+	Frames    *CountRange    `yaml:"frames"`
+	Bytes     *SizeRange     `yaml:"bytes"` // of frames, with Ethernet headers
+	Virtual   *DurationRange `yaml:"virtual"`
+	Unordered *CountRange    `yaml:"unordered"` // calls whose order only the Go scheduler decided
+}
+
+// Ceilings. Each has an error of its own.
+const (
+	MaxText      = 48 << 10              // bytes of a scenario's text
+	MaxEffective = 62 << 10              // bytes of its normal form, with inlined files, and of its rules
+	MaxHosts     = 256                   // hosts
+	MaxAddrs     = 16                    // addresses, and gateways, of a host
+	MaxApps      = 256                   // applications
+	MaxFaults    = 10_000                // fault rules
+	MaxFiles     = 100                   // files of all http servers together
+	MaxFileBytes = 256 << 20             // bytes of these files together
+	MaxInlined   = 32 << 10              // bytes of one file beside the scenario
+	MaxTransfer  = 1 << 30               // bytes of one bulk transfer over all its connections
+	MaxTimes     = 1_000_000             // requests, messages
+	MaxParallel  = 256                   // clients or connections of one application
+	MaxClients   = 512                   // clients and connections of all applications together
+	MaxMessage   = 60000                 // bytes of one echo message or ping
+	MaxLimit     = 30 * 24 * time.Hour   // of virtual time
+	MaxLatency   = time.Hour             // of a cable
+	MaxRate      = 1_000_000_000_000_000 // bit/s of a cable
+	MaxQueue     = 1_000_000             // frames before a cable
+)
+
+// Defaults that the other packages do not have.
+const (
+	learning = "learning"
+	hub      = "hub"
+)
+
+// Prefix is an address with the length of its network's prefix: 10.0.0.1/24.
+type Prefix struct{ netip.Prefix }
+
+// Addr is an IP address.
+type Addr struct{ netip.Addr }

@@ -1,0 +1,162 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/vnreplay/vnreplay/pcap"
+)
+
+// ErrNoScenario: a capture carries no scenario, so there is nothing to run again.
+// Compare with [errors.Is].
+var ErrNoScenario = errors.New("carries no scenario")
+
+// Verification is the outcome of [Verify].
+type Verification struct {
+	File string
+	*pcap.Comparison
+	// Fields are the fields that differ in the first frame that does, if its
+	// bytes do.
+	Fields []pcap.FieldDiff
+	// Versions names the versions that are not those of the recording, a clause
+	// each; with them a difference is no surprise.
+	Versions []string
+	// Hint says what the difference looks like, where that is known; or "".
+	Hint string
+	// Result is what the second run did.
+	Result *Result
+}
+
+// Verify runs the scenario that a recording carries once more and compares the
+// recordings. The scenario in a file from a stranger is held to the same limits
+// as any, and names no files.
+//
+// The error is one of reading the file (package pcap), [ErrNoScenario], an
+// [*Error] in the scenario that it carries, or one of [Run]. Failed expectations
+// are none: the recorded run may have had the same.
+func Verify(ctx context.Context, path string, opts Options) (*Verification, error) {
+	v := &Verification{File: path}
+	s, size, err := v.open(path)
+	if err != nil {
+		return nil, err
+	}
+	again, err := os.CreateTemp("", "vnreplay-verify-*.pcapng")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(again.Name())
+	defer again.Close()
+	if v.Result, err = rerun(ctx, s, opts, again, size); err != nil {
+		return nil, err
+	}
+	return v, v.compare(path, again)
+}
+
+// open reads what the recording says of its run, and the file's size.
+func (v *Verification) open(path string) (*Scenario, int64, error) {
+	r, err := pcap.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	meta, ok := r.Meta()
+	if !ok || meta.Scenario == "" {
+		return nil, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
+	}
+	s, err := ParseEmbedded(meta.Scenario, path+" (the scenario in it)")
+	if err != nil {
+		return nil, 0, err
+	}
+	if meta.Clock != "virtual" {
+		return nil, 0, fmt.Errorf("%s was recorded in %s time: only runs in virtual time repeat", path, meta.Clock)
+	}
+	now := Versions()
+	for _, part := range []struct{ what, then, now string }{
+		{"vnreplay", meta.Version, now.VNReplay}, {"gVisor", meta.Stack, now.Stack}, {"Go", meta.Go, now.Go},
+	} {
+		if part.then != part.now {
+			v.Versions = append(v.Versions, fmt.Sprintf("recorded with %s %s, this is %s", part.what, pcap.Printable(part.then), part.now))
+		}
+	}
+	var size int64
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	return s, size, nil
+}
+
+// describe says what to do with a capture that has no scenario.
+func describe(r *pcap.Reader) string {
+	if _, ok := r.Meta(); ok {
+		return "repeat what made it, with the same seed"
+	}
+	return "replay it instead: vnreplay replay " + pcap.Printable(r.Name()) + " --live ADDRESS"
+}
+
+// ParseEmbedded reads the scenario that a recording carries. It is as strict as
+// [Parse] and never opens a file.
+func ParseEmbedded(text, name string) (*Scenario, error) { return Parse([]byte(text), name) }
+
+// rerun runs s with a recording to w. What is much longer than the expected
+// recording is not the same, so it is not written to its end.
+func rerun(ctx context.Context, s *Scenario, opts Options, w io.Writer, size int64) (*Result, error) {
+	limit := &limitWriter{w: w, left: 64<<20 + 2*size}
+	rec, err := pcap.NewRecorder(limit, s.Meta())
+	if err != nil {
+		return nil, err
+	}
+	opts.Recorder = rec
+	res, err := Run(ctx, s, opts)
+	if cerr := rec.Close(); err == nil {
+		err = cerr
+	}
+	if errors.Is(err, errTooLong) {
+		err = nil // the comparison will find where
+	}
+	return res, err
+}
+
+var errTooLong = errors.New("the second run sends much more than the first")
+
+type limitWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func (l *limitWriter) Write(p []byte) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, errTooLong
+	}
+	return l.w.Write(p)
+}
+
+// compare compares the recording with that of the second run.
+func (v *Verification) compare(path string, again io.ReadSeeker) error {
+	if _, err := again.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	expected, err := pcap.Open(path)
+	if err != nil {
+		return err
+	}
+	defer expected.Close()
+	actual, err := pcap.NewReader(again, "the second run")
+	if err != nil {
+		return err
+	}
+	if v.Comparison, err = pcap.Compare(expected, actual); err != nil {
+		return err
+	}
+	d := v.Difference
+	if d == nil || d.Expected == nil || d.Actual == nil {
+		return nil
+	}
+	v.Fields = pcap.Diff(d.Expected.Data, d.Actual.Data)
+	if DateDiffers(d.Expected.Data, d.Actual.Data) {
+		v.Hint = "the bytes are in an HTTP Date header: " + DateAdvice
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package vnetif_test
+
+const raceEnabled = false
