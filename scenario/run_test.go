@@ -119,9 +119,6 @@ func TestVirtualTime(t *testing.T) {
 	if want := 40108845348 * time.Nanosecond; res.Virtual != want {
 		t.Errorf("%v of virtual time, want %v", res.Virtual, want)
 	}
-	if ratio := float64(res.Virtual) / float64(res.Wall); ratio < 100 {
-		t.Errorf("virtual time is %.0f times wall time, want at least 100", ratio)
-	}
 }
 
 func TestExpectations(t *testing.T) {
