@@ -81,4 +81,3 @@ func ClosesAfter(head []byte) bool {
 	}
 	return strings.HasPrefix(text, "http/1.0") || strings.Contains(text, "\r\nconnection: close\r\n")
 }
-

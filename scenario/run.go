@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/vnreplay/vnreplay/apps"
@@ -90,11 +91,26 @@ type runner struct {
 	files map[*Entry[File]][]byte
 }
 
-// running is an application at work.
+// running is an application at work. mu guards the rest: one that does not come
+// to an end outlives the run that gave up on it.
 type running struct {
-	app          apps.App
+	app apps.App
+
+	mu           sync.Mutex
 	result       AppResult
 	began, ended time.Time
+}
+
+func (a *running) begin(t time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.began = t
+}
+
+func (a *running) end(t time.Time, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended, a.result.err = t, err
 }
 
 func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
@@ -181,10 +197,9 @@ func (r *runner) start(w *vswitch.World, e *Entry[App]) {
 				return nil // the run is over before the application began
 			}
 		}
-		a.began = host.Now()
+		a.begin(host.Now())
 		err := a.app.Run(ctx, host)
-		a.ended = host.Now()
-		a.result.err = err
+		a.end(host.Now(), err)
 		return nil
 	}
 	if a.app.Server() {
@@ -259,25 +274,32 @@ func (r *runner) result(w *vswitch.World) *Result {
 		})
 	}
 	for _, a := range r.apps {
-		out := a.result
-		out.Result = a.app.Result()
-		out.Finished = !a.ended.IsZero()
-		switch {
-		case out.Server && (errors.Is(out.err, net.ErrClosed) || errors.Is(out.err, http.ErrServerClosed)):
-			out.err = nil // as every run ends
-		case !out.Server && errors.Is(out.err, net.ErrClosed):
-			out.Finished = false
-		}
-		if out.err != nil {
-			out.Error = out.err.Error()
-		}
-		if !a.began.IsZero() {
-			out.Began = a.began.Sub(w.Start())
-		}
-		if out.Finished {
-			out.Took = a.ended.Sub(a.began)
-		}
-		res.Apps = append(res.Apps, out)
+		res.Apps = append(res.Apps, a.outcome(w))
 	}
 	return res
+}
+
+// outcome is what the application did, in a run that is over.
+func (a *running) outcome(w *vswitch.World) AppResult {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := a.result
+	out.Result = a.app.Result()
+	out.Finished = !a.ended.IsZero()
+	switch {
+	case out.Server && (errors.Is(out.err, net.ErrClosed) || errors.Is(out.err, http.ErrServerClosed)):
+		out.err = nil // as every run ends
+	case !out.Server && errors.Is(out.err, net.ErrClosed):
+		out.Finished = false
+	}
+	if out.err != nil {
+		out.Error = out.err.Error()
+	}
+	if !a.began.IsZero() {
+		out.Began = a.began.Sub(w.Start())
+	}
+	if out.Finished {
+		out.Took = a.ended.Sub(a.began)
+	}
+	return out
 }

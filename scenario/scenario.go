@@ -160,8 +160,8 @@ const (
 	MaxInlined   = 32 << 10              // bytes of one file beside the scenario
 	MaxTransfer  = 1 << 30               // bytes of one bulk transfer over all its connections
 	MaxTimes     = 1_000_000             // requests, messages
-	MaxParallel  = 256                   // clients or connections of one application
-	MaxClients   = 512                   // clients and connections of all applications together
+	MaxParallel  = 128                   // clients or connections of one application
+	MaxClients   = 256                   // clients and connections of all applications together
 	MaxMessage   = 60000                 // bytes of one echo message or ping
 	MaxLimit     = 30 * 24 * time.Hour   // of virtual time
 	MaxLatency   = time.Hour             // of a cable

@@ -327,13 +327,13 @@ func TestServerThatRefusesABodyWaitsInRealTime(t *testing.T) {
 // the run ends with an error that says so, or that it hangs outside the network.
 func TestServerShutdownThatHasToWaitIsCaught(t *testing.T) {
 	l := newLAN(t, setup{})
-	srv := &http.Server{Handler: l.slowAnswer()}
+	release, done := make(chan struct{}), make(chan struct{})
+	srv := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })}
 	l.serveHTTP(srv)
-	l.w.Go("get", func(context.Context) error {
+	l.w.Background("get", func(context.Context) error {
 		_, err := get(httpClient(l.client), "/")
 		return err
 	})
-	done := make(chan struct{})
 	err := l.fails(func(ctx context.Context) error {
 		defer close(done)
 		if err := l.client.Sleep(time.Second); err != nil {
@@ -341,6 +341,7 @@ func TestServerShutdownThatHasToWaitIsCaught(t *testing.T) {
 		}
 		return srv.Shutdown(context.Background())
 	})
+	close(release)
 	<-done
 	if !errors.Is(err, vswitch.ErrRealTime) && !errors.Is(err, vswitch.ErrDeadlock) {
 		t.Errorf("the run ended with %v", err)

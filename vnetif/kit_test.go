@@ -121,13 +121,6 @@ func (l *lan) lose(permille uint32) {
 	}))
 }
 
-// dropAll lets no frame of a host pass.
-func (l *lan) dropAll(from *vnetif.Host) *vswitch.InstalledRule {
-	return l.sw.AddRule("silence", vswitch.RuleFunc(func(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
-		return vswitch.Verdict{Drop: to == nil && f.From == from.Port()}
-	}))
-}
-
 // echo sends back what it reads.
 func echo(c *vnetif.Conn) error {
 	defer c.Close()

@@ -66,6 +66,9 @@ func TestCallsAfterTheRun(t *testing.T) {
 		"sleep": l.client.Sleep(time.Second), "CloseWrite": c.CloseWrite(),
 	} {
 		wantErr(t, what, err, net.ErrClosed)
+		if err != nil && !strings.Contains(err.Error(), "the world's run is over") {
+			t.Errorf("%s: %q does not say that the run is over", what, err)
+		}
 	}
 	must(t, c.SetDeadline(time.Now().Add(time.Second)))
 	must(t, c.Close())

@@ -24,7 +24,8 @@ func runCommand() *cli.Command {
 		Usage:     "run a scenario, and record it",
 		UsageText: "vnreplay run SCENARIO [-w FILE] [FLAGS]",
 		Description: "Runs the scenario in virtual time and checks its expectations. A run that\n" +
-			"fails keeps its recording, also without -w.\n\n" +
+			"fails keeps its recording, also without -w. Ctrl-C ends a run, closes its\n" +
+			"recording whole and gives exit status 130.\n\n" +
 			"Example: vnreplay run lossy.yaml -w lossy.pcapng --seed 42 \\\n" +
 			"           --fault 'drop nth 3 from client'",
 		Flags: []cli.Flag{

@@ -13,8 +13,11 @@ import (
 	"github.com/vnreplay/vnreplay/scenario"
 )
 
-// width is how many columns people's output has at most.
-const width = 80
+// What people's output has at most.
+const (
+	width = 80 // columns
+	most  = 20 // lines of a table or list
+)
 
 // runOutcome is what the verb run has to say.
 type runOutcome struct {
@@ -65,10 +68,15 @@ func (o *runOutcome) write(w io.Writer) error {
 		}
 	}
 	for i, f := range res.Failures {
-		if i == 0 {
+		switch i {
+		case 0:
 			fmt.Fprintf(&b, "\nFAILED\n")
+		case most:
+			fmt.Fprintf(&b, "  and %d more\n", len(res.Failures)-most)
 		}
-		fmt.Fprintf(&b, "  %v\n", f)
+		if i < most {
+			fmt.Fprintf(&b, "  %v\n", f)
+		}
 	}
 	switch {
 	case o.Recording == "-":
@@ -86,7 +94,6 @@ func writeRules(b *strings.Builder, res *scenario.Result) {
 	if len(rules) == 0 {
 		return
 	}
-	const most = 20 // rules that are listed
 	b.WriteByte('\n')
 	t := newTable(tabwriter.AlignRight)
 	fmt.Fprintf(t, "asked\tdrop\tdup\tcorrupt\t  rule\n")
@@ -119,6 +126,10 @@ func writeApps(b *strings.Builder, apps []scenario.AppResult) {
 	t := newTable(0)
 	fmt.Fprintf(t, "app\thost\tkind\toutcome\n")
 	for i := range apps {
+		if i == most {
+			fmt.Fprintf(t, "and %d more\n", len(apps)-most)
+			break
+		}
 		a := &apps[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", clip(a.Name, 14), clip(a.Host, 12), a.Kind, appOutcome(a))
 	}
