@@ -104,12 +104,13 @@ func (q *opQueue) Pop() any {
 func (n *Node) Do(op *Op) error {
 	w := n.w
 	w.mu.Lock()
-	if w.phase != running && w.phase != closing {
+	switch w.phase {
+	case idle:
 		w.mu.Unlock()
-		if w.phase == idle {
-			return fmt.Errorf("the world is not running: call it from a function given to World.Run or World.Go: %w", errClosed)
-		}
-		return errClosed
+		return fmt.Errorf("the world is not running: call it from a function given to World.Run or World.Go: %w", errClosed)
+	case closed:
+		w.mu.Unlock()
+		return fmt.Errorf("the world's run is over: %w", errClosed)
 	}
 	if op.done == nil {
 		op.done = make(chan error, 1)

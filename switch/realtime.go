@@ -46,16 +46,19 @@ type goroutine struct {
 }
 
 // goroutines dumps all goroutines but the caller's.
-func (r *realTimeWatch) goroutines() []goroutine {
-	if r.buf == nil {
-		r.buf = make([]byte, 1<<18)
+func (r *realTimeWatch) goroutines() []goroutine { return parseGoroutines(stacks(&r.buf)) }
+
+// stacks dumps all goroutines, the caller's first, into buf, which grows as needed.
+func stacks(buf *[]byte) []byte {
+	if *buf == nil {
+		*buf = make([]byte, 1<<18)
 	}
-	n := runtime.Stack(r.buf, true)
-	for n == len(r.buf) && n < 1<<26 {
-		r.buf = make([]byte, 4*n)
-		n = runtime.Stack(r.buf, true)
+	n := runtime.Stack(*buf, true)
+	for n == len(*buf) && n < 1<<26 {
+		*buf = make([]byte, 4*n)
+		n = runtime.Stack(*buf, true)
 	}
-	return parseGoroutines(r.buf[:n])
+	return (*buf)[:n]
 }
 
 // parseGoroutines splits the text of runtime.Stack, leaving out the first

@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -11,11 +12,20 @@ import (
 // settler waits until no goroutine but the caller's runs or can run. The
 // runtime's own counts of goroutines say so (Go 1.26); reading them takes about
 // 70 ns, and they cover goroutines of any library.
+//
+// The counts have one hole. A goroutine that was in a system call for so long
+// that another thread took over is in none of them from the end of the call until
+// its own thread has put it on the run queue; on a loaded machine that may take
+// milliseconds. When there may have been such a call, the states of all
+// goroutines have the last word: they show it as runnable.
 type settler struct {
 	samples  []metrics.Sample
 	baseline uint64 // goroutines in system calls or cgo that have nothing to do with the run
 	ctx      context.Context
 	deadline time.Time // of the run, in real time
+	suspect  bool      // somebody may be on the way back from a system call
+	thread   int       // that the loop was on when that was last looked into
+	buf      []byte
 }
 
 const (
@@ -42,16 +52,19 @@ func (s *settler) start(ctx context.Context, deadline time.Time) {
 func (s *settler) quiet() bool {
 	metrics.Read(s.samples)
 	notInGo := s.samples[2].Value.Uint64()
-	if notInGo < s.baseline {
-		s.baseline = notInGo
-	}
+	s.baseline = min(s.baseline, notInGo)
+	s.suspect = s.suspect || notInGo > s.baseline
 	return s.samples[0].Value.Uint64() <= 1 && s.samples[1].Value.Uint64() == 0 && notInGo <= s.baseline
 }
 
 // settle returns when nobody else runs or can run. It fails with ErrStuck when
 // that takes longer than the run has left, and when the run is cancelled.
 func (s *settler) settle() error {
-	for i := 0; !s.quiet(); i++ {
+	for i := 0; ; i++ {
+		// If it is quiet at once, nobody else has run since it was the last time.
+		if s.quiet() && (i == 0 && !s.suspect || s.atRest()) {
+			return nil
+		}
 		runtime.Gosched()
 		// A busy goroutine gives way once in 10 ms only: look at the limits often.
 		if i&0x3f != 0x3f {
@@ -64,5 +77,17 @@ func (s *settler) settle() error {
 			return fmt.Errorf("%w: goroutines still run when the wall time limit passes: %s", ErrStuck, busyGoroutines())
 		}
 	}
-	return nil
+}
+
+// atRest makes sure that quiet told the truth. That another thread took over for
+// a system call is seen from the loop being on another one itself, or from the
+// call having been counted.
+func (s *settler) atRest() bool {
+	if !s.suspect && threadID() == s.thread {
+		return true
+	}
+	_, others, _ := bytes.Cut(stacks(&s.buf), []byte("\n\n"))
+	s.suspect = bytes.Contains(others, []byte(" [runnable")) || bytes.Contains(others, []byte(" [running"))
+	s.thread = threadID()
+	return !s.suspect
 }

@@ -365,5 +365,6 @@ func (w *World) collectGarbage() error {
 		return nil
 	}
 	runtime.GC()
+	w.settler.suspect = true // others may have run meanwhile
 	return w.settler.settle()
 }
