@@ -128,8 +128,8 @@ func (f frame) library() bool {
 func (g goroutine) where() string {
 	fs := g.frames()
 	f, ok := culprit(fs)
-	if !ok && len(fs) > 0 {
-		f = fs[0]
+	for i := 0; !ok && i < len(fs); i++ { // all of it is library code: the innermost outside the runtime
+		f, ok = fs[i], !strings.Contains(fs[i].pos, "/src/runtime/") && !strings.HasPrefix(fs[i].pos, "runtime/")
 	}
 	return f.pos + " [" + g.state + "]"
 }

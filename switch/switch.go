@@ -263,16 +263,15 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	if err := s.record(sent); err != nil {
 		return err
 	}
-	s.deliver(sent)
-	if w.inFlight > maxInFlight {
-		return w.explain(fmt.Errorf("%w: more than %d frames in flight", ErrLimit, maxInFlight))
-	}
-	return nil
+	return s.deliver(sent)
 }
 
-// maxInFlight bounds the frames and copies that are on their way in a world, and
-// so the memory they take.
-const maxInFlight = 1 << 18
+// What bounds the frames and copies that are on their way in a world, and so the
+// memory they take.
+const (
+	maxInFlight      = 1 << 18
+	maxInFlightBytes = 512 << 20
+)
 
 // judge asks the rules, forwards the frame, and computes every arrival.
 func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
@@ -423,17 +422,20 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 
 // deliver schedules the arrivals, each with its own copy of the bytes; the last
 // one takes the frame's buffer.
-func (s *Switch) deliver(sent *Sent) {
+func (s *Switch) deliver(sent *Sent) error {
 	w := s.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	left := 0
 	for i := range sent.Receivers {
 		left += len(sent.Receivers[i].Arrivals)
 	}
+	if w.inFlight+left > maxInFlight || w.inFlightBytes+left*cap(sent.Data) > maxInFlightBytes {
+		return w.explain(fmt.Errorf("%w: more than %d frames or %d MiB in flight", ErrLimit, maxInFlight, maxInFlightBytes>>20))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if left == 0 {
 		w.release(sent.Data)
-		return
+		return nil
 	}
 	original := sent.Data
 	if len(sent.Hits) > 0 {
@@ -459,6 +461,7 @@ func (s *Switch) deliver(sent *Sent) {
 			q.seq++
 			q.inFlight++
 			w.inFlight++
+			w.inFlightBytes += cap(data)
 			ev := w.newDelivery()
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data}
 			heap.Push(&w.events, ev)
@@ -467,12 +470,14 @@ func (s *Switch) deliver(sent *Sent) {
 			}
 		}
 	}
+	return nil
 }
 
 // arrive hands a delivered frame to the endpoint. The loop calls it without w.mu.
 func (w *World) arrive(ev *event) error {
 	p := ev.port
 	w.inFlight--
+	w.inFlightBytes -= cap(ev.data)
 	if p.closed {
 		return nil
 	}

@@ -66,6 +66,8 @@ type World struct {
 	free     [][]byte
 	freeEv   []*event
 
+	turn atomic.Int64 // see SinceTurn; 0 before the run
+
 	// The loop's.
 	spare   []*Port // the next dirty, so that none is allocated
 	stats   Stats
@@ -76,7 +78,8 @@ type World struct {
 	// lastArrival is the latest arrival of a frame that was sent while clients
 	// ran or shortly after.
 	lastArrival int64
-	inFlight    int // frames and copies
+	// What is on its way: frames and copies, and what their buffers hold.
+	inFlight, inFlightBytes int
 }
 
 const never = -1 << 63
@@ -196,8 +199,26 @@ func (w *World) add(name string, fn func(context.Context) error, client bool) {
 	}
 }
 
+// processStart is what real time is counted from, with the monotonic clock.
+var processStart = time.Now()
+
+// SinceTurn returns how long ago, in real time, the loop last let an application
+// run: whatever code of an application runs now cannot have begun its turn
+// earlier. It is 0 before the run.
+func (w *World) SinceTurn() time.Duration {
+	turn := w.turn.Load()
+	if turn == 0 {
+		return 0
+	}
+	return time.Since(processStart) - time.Duration(turn)
+}
+
+// startTurn notes that an application is about to run.
+func (w *World) startTurn() { w.turn.Store(int64(time.Since(processStart))) }
+
 // launch starts an application's goroutine. w.mu is held.
 func (w *World) launch(a *application) {
+	w.startTurn()
 	ctx := WithOrder(w.ctx, a.name)
 	go func() {
 		err := a.fn(ctx)

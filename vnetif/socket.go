@@ -250,7 +250,7 @@ func (s *socket) setDeadline(dir int, t time.Time) error {
 		s.timer[dir].Stop()
 		s.timer[dir] = nil
 	}
-	at := worldDeadline(t, s.h.Now())
+	at := s.h.deadline(t)
 	s.deadline[dir] = at
 	passed := !at.IsZero() && !s.h.Now().Before(at)
 	if !at.IsZero() && !passed {

@@ -8,29 +8,38 @@ import (
 	"github.com/vnreplay/vnreplay/switch"
 )
 
-// worldDeadline turns a deadline that an application set into an instant of the
+// deadline turns a deadline that an application set into an instant of the
 // world's clock; the zero time, for none, stays.
-func worldDeadline(t, now time.Time) time.Time {
+func (h *Host) deadline(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
 	if t == t.Round(0) { // no monotonic reading: an instant of the world's clock
 		return t.UTC()
 	}
-	return now.Add(roundUp(time.Until(t)))
+	return h.Now().Add(recoverDuration(time.Until(t), h.world.SinceTurn()))
 }
 
-// roundUp rounds a positive duration up to two significant decimal digits. It
-// recovers d from time.Until(time.Now().Add(d)), which is a little less.
-func roundUp(d time.Duration) time.Duration {
-	if d <= 0 {
+// recoverDuration returns the d of a deadline time.Now().Add(d) of which left
+// remains: the roundest duration that is at least left and, where that has no
+// more than two significant digits, at most left+passed, where passed is real
+// time during which the application may have called time.Now. The rounding up to
+// two digits also serves deadlines that were computed longer ago.
+func recoverDuration(left, passed time.Duration) time.Duration {
+	if left <= 0 {
 		return 0
 	}
-	unit := time.Duration(1)
-	for d/unit >= 100 {
-		unit *= 10
+	up := func(unit time.Duration) time.Duration { return (left + unit - 1) / unit * unit }
+	two := time.Duration(1) // the unit of the second significant digit
+	for left/two >= 100 {
+		two *= 10
 	}
-	return (d + unit - 1) / unit * unit
+	for _, unit := range []time.Duration{two * 100, two * 10} {
+		if d := up(unit); d-left <= passed {
+			return d
+		}
+	}
+	return up(two)
 }
 
 // Sleep parks the caller for d on the world's clock. It returns net.ErrClosed
@@ -73,7 +82,7 @@ func (h *Host) WithTimeout(parent context.Context, d time.Duration) (ctx context
 	c := &timeoutContext{parent: parent, deadline: h.Now().Add(d)}
 	c.over, c.signal = context.WithCancel(context.Background())
 	if outer, ok := parent.Deadline(); ok {
-		if outer = worldDeadline(outer, h.Now()); outer.Before(c.deadline) {
+		if outer = h.deadline(outer); outer.Before(c.deadline) {
 			c.deadline = outer
 		}
 	}
