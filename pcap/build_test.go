@@ -216,6 +216,9 @@ func FuzzDissect(f *testing.F) {
 		if d.PayloadOffset+len(d.Payload) <= len(data) && len(d.Payload) > 0 && &data[d.PayloadOffset] != &d.Payload[0] {
 			t.Fatal("PayloadOffset is not where Payload starts")
 		}
+		if d.Problem == "" && d.IP != nil && d.PayloadLen != len(d.Payload)+d.Missing {
+			t.Fatalf("payload %d, %d missing, length %d", len(d.Payload), d.Missing, d.PayloadLen)
+		}
 		d.IPChecksum(data)
 		d.TransportChecksum(data)
 		for _, x := range pcap.Fields(data) {

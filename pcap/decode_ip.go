@@ -163,7 +163,7 @@ func (d *decoder) udp() {
 		SrcPort: uint16(h.SrcPort), DstPort: uint16(h.DstPort),
 		Length: int(h.Length), Checksum: h.Checksum, Offset: d.PayloadOffset,
 	}
-	if !d.IP.IsFragment() && h.Length >= 8 && int(h.Length) < d.PayloadLen {
+	if !d.IP.IsFragment() && d.Missing == 0 && h.Length >= 8 && int(h.Length) < d.PayloadLen {
 		d.limit(int(h.Length))
 	}
 	d.take(8)

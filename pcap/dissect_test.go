@@ -19,7 +19,7 @@ import (
 	"github.com/vnreplay/vnreplay/pcap"
 )
 
-var updateDissect = flag.Bool("update-dissect", false, "rewrite the goldens of the dissection tests")
+var updateDissect = flag.Bool("update", false, "rewrite the goldens of the dissection tests")
 
 // frame is a captured frame with its number as Wireshark counts.
 type frame struct {
@@ -324,6 +324,6 @@ func golden(t *testing.T, name, have string) {
 		t.Fatal(err)
 	}
 	if string(want) != have {
-		t.Errorf("%s differs (rewrite it with -update-dissect and read the diff):\n%s", path, have)
+		t.Errorf("%s differs (rewrite it with -update and read the diff):\n%s", path, have)
 	}
 }

@@ -45,6 +45,40 @@
 // byte; that it opens and accepts the connections, closes (FIN) and resets where
 // the capture has it; that it acknowledges all that was played; its datagrams
 // and echo replies one by one; that no answer comes before its request; and that
-// nothing follows the last expected byte, datagram or connection. What differs
-// without harm is counted by name in [Report.Normalised].
+// nothing follows the last expected byte, datagram or connection, for [Linger]
+// of virtual time. Retransmissions of the live side and synthetic
+// acknowledgements are bounded ([MaxRetransmits], [MaxSynthetic]).
+//
+// An answer, over TCP, is where the live side went on after both sides had
+// received all that was sent, and it must have received the first new byte
+// again. Bytes that were under way in both directions at once may be independent
+// of each other, and so may be a whole conversation from another.
+//
+// What differs without harm is counted by name in [Report.Normalised]:
+//
+//	isn                   another initial sequence number
+//	ephemeral-port        another port of a live client
+//	echo-id               another identifier of a live sender of pings
+//	tcp-options           timestamps, SACK or window scaling offered, or not
+//	segmentation          a segment of the live side with other bounds
+//	ack-moved             a played acknowledgement in the middle of such a segment, moved to its end
+//	ack-merged            one that thereby became equal to the one before, and was left out
+//	ack-apart             one that the capture has on a segment that is not new this time
+//	played-retransmission a segment that was lost in the capture's world, played again
+//	late-syn              an answer to a SYN that was played again after the end
+//	super-segment         a played segment bigger than the MTU (offload), cut
+//	vlan                  a played frame's VLAN tags, left out
+//	datagram-order        datagrams of the live side in another order
+//	unanswered-echo       an echo reply to a request that has none in the capture
+//	closed-after-capture  a close after the last captured byte of a connection still open then
+//	reset-after-close     a reset after both sides had closed
+//
+// # What a capture must have
+//
+// The SYN of a TCP connection, the answer to it, and every byte that was
+// acknowledged; whole datagrams. Otherwise [Conversation.Reason] says what is
+// missing. Frames with wrong checksums count only where nothing else brings
+// their bytes. In a recording of this program, frames that a fault kept from
+// their receiver are not played again, so the live side meets the same loss of
+// what was played.
 package replay

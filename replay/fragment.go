@@ -121,6 +121,3 @@ func (r ranges) end(from int64) int64 {
 	}
 	return from
 }
-
-// holds reports whether all of [from,to) is in the set.
-func (r ranges) holds(from, to int64) bool { return from >= to || r.end(from) >= to }

@@ -15,12 +15,12 @@ import (
 func (a *Analysis) List(w io.Writer) error {
 	var b strings.Builder
 	c := a.Capture
-	fmt.Fprintf(&b, "%s: %d frames, %d endpoints, %d conversations\n", pcap.Printable(c.Name), len(c.Frames), len(a.Endpoints), len(a.Conversations))
+	fmt.Fprintf(&b, "%s: %s, %s, %s\n", pcap.Printable(c.Name), count(len(c.Frames), "frame"), count(len(a.Endpoints), "endpoint"), count(len(a.Conversations), "conversation"))
 	if c.Cut != nil {
 		fmt.Fprintf(&b, "%s\n", pcap.Printable(c.Cut.Error()))
 	}
 	if c.Backwards > 0 {
-		fmt.Fprintf(&b, "%d frames are stamped earlier than one before them\n", c.Backwards)
+		fmt.Fprintf(&b, "%s stamped earlier than one before\n", count(c.Backwards, "frame"))
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(a.Endpoints) > 0 {
@@ -36,7 +36,7 @@ func (a *Analysis) List(w io.Writer) error {
 		fmt.Fprintf(t, "%v\t%v\t%d\t%d\t%d\n", e.Addr, e.MAC, e.Frames, e.Bytes, n)
 	}
 	if len(a.Conversations) > 0 {
-		fmt.Fprintf(t, "\n#\tconversation\tframes\tbytes\tanswered\t\n")
+		fmt.Fprintf(t, "\n#\tconversation\tframes\tbytes\tanswered\toutcome\n")
 	}
 	for _, conv := range a.Conversations {
 		fmt.Fprintf(t, "%d\t%v\t%d..%d\t%d\t%d\t%s\n", conv.Number, conv, conv.First, conv.Last, conv.Bytes(0), conv.Bytes(1), conv.summary())
@@ -50,11 +50,19 @@ func (a *Analysis) List(w io.Writer) error {
 			if i == 0 {
 				fmt.Fprintf(&b, "%s:\n", list.what)
 			}
-			fmt.Fprintf(&b, "  %d frames (the first is %d): %s\n", s.Frames, s.First, pcap.Printable(s.Reason))
+			fmt.Fprintf(&b, "  %s (the first is %d): %s\n", count(s.Frames, "frame"), s.First, pcap.Printable(s.Reason))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func (c *Conversation) has(addr netip.Addr) bool {
@@ -72,7 +80,7 @@ func (c *Conversation) summary() string {
 				return "refused"
 			}
 		}
-		return ""
+		return "-"
 	}
 	a, b := c.Streams[0], c.Streams[1]
 	switch {

@@ -43,7 +43,7 @@ func (r *Report) Print(w io.Writer) error {
 		line("note: %s", n)
 	}
 	if len(r.Conversations) > 0 {
-		line("live side: %d segments with data or FIN, %d retransmissions; played side: %d synthetic acknowledgements", r.Segments, r.Retransmits, r.Synthetic)
+		line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), count(r.Synthetic, "synthetic acknowledgement"))
 		line("time: %v virtual, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), r.Captured.Round(time.Microsecond), r.Seed)
 	}
 	if r.transcript && len(r.Conversations) > 0 {
@@ -150,7 +150,7 @@ func (r *Report) printCoverage(line func(string, ...any)) {
 		line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
 	}
 	if r.NoneLive > 0 || r.BothLive > 0 {
-		line("not replayed: %d conversations without a live end, %d with two", r.NoneLive, r.BothLive)
+		line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
 	}
 }
 

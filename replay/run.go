@@ -57,7 +57,8 @@ type Options struct {
 	Live []Live
 	// Seed is the world's.
 	Seed uint64
-	// Limit and WallLimit are the world's (see vswitch.Config).
+	// Limit and WallLimit are the world's (see vswitch.Config). The default of
+	// Limit is the world's and the time the capture took.
 	Limit, WallLimit time.Duration
 	// Recorder, if any, is told of every frame of the replay.
 	Recorder vswitch.Recorder
@@ -121,9 +122,13 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 	if len(o.Live) == 0 {
 		return nil, fmt.Errorf("%w: choose one of the capture's with --live ADDR", ErrNoLive)
 	}
+	limit := o.Limit
+	if n := len(a.Capture.Frames); limit == 0 && n > 0 {
+		limit = vswitch.DefaultLimit + a.Capture.Frames[n-1].At
+	}
 	e := &engine{
 		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o),
-		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: o.Limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
+		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
 	}
 	if err := e.build(); err != nil {
 		e.world.Close()

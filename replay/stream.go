@@ -73,7 +73,8 @@ type chunk struct {
 type closing struct {
 	offset int64 // -1: there is none
 	frame  int
-	at     time.Duration
+	at     time.Duration // when it was said, as far as can be told
+	seen   time.Duration // when it was captured
 	// need is how many bytes of the other stream this end had acknowledged when
 	// it sent this: it may have read those before.
 	need int64
@@ -186,7 +187,7 @@ func (s *Stream) take(seg *segment, payload []byte, peer *Stream) {
 		at = 0
 	}
 	need := max(seg.ack-1, 0)
-	mark := closing{offset: at + int64(len(payload)), frame: seg.frame.Number, at: seg.frame.At, need: need}
+	mark := closing{offset: at + int64(len(payload)), frame: seg.frame.Number, at: seg.frame.At, seen: seg.frame.At, need: need}
 	mark.needFIN = peer.fin.offset >= 0 && need > peer.fin.offset
 	if mark.needFIN {
 		mark.need--
@@ -235,6 +236,14 @@ func (c *Conversation) finishTCP() {
 		c.cannot("never answered in the capture")
 	case a.syn != nil && b.known && b.syn == nil:
 		c.cannot("the answer to its SYN is not in the capture (frame %d follows it)", b.segments[0].frame.Number)
+	}
+	if a.RST && b.RST {
+		// The later one answers what had been on its way when the first came.
+		if a.rst.frame < b.rst.frame {
+			b.RST = b.syn == nil
+		} else {
+			a.RST = false
+		}
 	}
 	for i, s := range c.Streams {
 		// Bytes with a wrong checksum count only where no others are: the receiver

@@ -46,31 +46,43 @@ type tcpPeer struct {
 	turns   []turn
 
 	timer, stall, patience vswitch.Timer
-	complete               bool
 }
 
 // turn is a place where the live side answered: it sent its byte at only after the
 // played byte after had arrived.
 type turn struct{ at, after int64 }
 
+// retransmitted is how late what was lost comes again, at least: stacks wait for
+// 200 ms or more.
+const retransmitted = 190 * time.Millisecond
+
 // findTurns finds the answers of the live side whose requests are clear: bytes of
 // the played side, sent when each side had received all that the other had sent,
 // that the live side had acknowledged some of when it went on. What is in flight
-// in both directions at once (an echo, a pipeline) may be independent.
+// in both directions at once (an echo, a pipeline) may be independent. And what
+// follows a full segment may belong to it, and be late because it was lost before
+// the place of the capture.
 func (p *tcpPeer) findTurns() {
 	var liveHigh, liveAck, high int64 // stream offsets
 	var run *turn
 	clear := false
+	last, full := 0, 0 // lengths of live segments: the last one's, the longest
+	for _, s := range p.in.segments {
+		full = max(full, s.len)
+	}
+	lossy := p.in.Retransmitted+p.out.Retransmitted > 0
+	var asked time.Duration
 	i := 0
 	live := func(before int) {
 		for ; i < len(p.in.segments) && p.in.segments[i].frame.Number < before; i++ {
 			s := p.in.segments[i]
 			from, to := s.seq-1, s.seq-1+int64(s.len)
 			if s.len > 0 && to > liveHigh {
-				if run != nil && clear && from == run.at && s.ack-1 > run.after {
+				late := s.frame.At-asked >= retransmitted
+				if run != nil && clear && from == run.at && s.ack-1 > run.after && !(late && (lossy || last == full)) {
 					p.turns = append(p.turns, *run)
 				}
-				liveHigh, run = to, nil
+				liveHigh, run, last = to, nil, s.len
 			}
 			liveAck = max(liveAck, s.ack-1)
 		}
@@ -79,7 +91,7 @@ func (p *tcpPeer) findTurns() {
 		live(s.frame.Number)
 		if to := s.seq - 1 + int64(s.len); s.len > 0 && to > high {
 			if run == nil {
-				run = &turn{at: liveHigh, after: high}
+				run, asked = &turn{at: liveHigh, after: high}, s.frame.At
 				clear = s.seq-1 == high && s.ack-1 >= liveHigh && liveAck >= high
 			}
 			high = to
@@ -100,7 +112,9 @@ func newTCPPeer(p *Played) *tcpPeer {
 	i, high := 0, int64(0)
 	for _, s := range t.out.segments {
 		for ; i < len(t.in.segments) && t.in.segments[i].frame.Number < s.frame.Number; i++ {
-			high = max(high, t.in.segments[i].end())
+			if x := t.in.segments[i]; x.end() > x.seq {
+				high = max(high, x.end())
+			}
 		}
 		if s.lost {
 			continue // it did not reach the live end then, and does not now

@@ -57,8 +57,9 @@ func (p *tcpPeer) awaits(s *segment) string {
 		return p.awaitsAtEnd()
 	}
 	need := s.ack
-	if s.Flags.Has(pcap.RST) && need < 0 {
-		need = p.seen[p.next]
+	if s.Flags.Has(pcap.RST) {
+		// It ends everything, so what had been said before it comes first.
+		need = max(need, p.seen[p.next])
 	}
 	if need > 0 && (!p.open || p.got < need) {
 		return p.number(need - 1)
@@ -262,7 +263,9 @@ func (p *tcpPeer) send(s *segment) {
 		if s.end() <= p.sent && s.len > 0 {
 			p.e.report.count("played-retransmission")
 		}
-		p.sent = max(p.sent, s.end())
+		if s.end() > s.seq { // an acknowledgement's number does not mean that what is before it was sent
+			p.sent = max(p.sent, s.end())
+		}
 	}
 	p.last = p.now()
 }

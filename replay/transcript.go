@@ -157,14 +157,14 @@ func newScript(c *Conversation, end int) *script {
 // captured.
 func arrived(s *Stream, need int64, fin bool) time.Duration {
 	if fin {
-		return s.fin.at
+		return s.fin.seen
 	}
 	at := time.Duration(0)
 	for _, k := range s.chunks {
 		if k.from >= need {
 			break
 		}
-		at = max(at, k.at)
+		at = max(at, k.seen)
 	}
 	return at
 }

@@ -1,0 +1,85 @@
+package replay_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/vnreplay/vnreplay/replay"
+	"github.com/vnreplay/vnreplay/vnetif"
+)
+
+func ExampleAnalysis_List() {
+	c, err := replay.Load("../fixtures/captures/10-interactive.a.pcapng")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c.Name = "10-interactive.a.pcapng"
+	replay.Analyse(c).List(os.Stdout)
+	// Output:
+	// 10-interactive.a.pcapng: 103 frames, 2 endpoints, 1 conversation
+	//
+	// endpoint   MAC                frames  bytes  conversations
+	// 10.77.0.1  02:00:00:77:00:01  51      2701   1
+	// 10.77.0.2  02:00:00:77:00:02  49      2627   1
+	//
+	// #  conversation                          frames  bytes  answered  outcome
+	// 1  TCP 10.77.0.1:55024 > 10.77.0.2:7010  4..103  41     71        closed
+	//
+	// in no conversation:
+	//   1 frame (the first is 1): from an unspecified, multicast or broadcast address
+	//   2 frames (the first is 2): ARP
+}
+
+// The client of a capture is played against a server written in Go. It answers
+// each line as the captured server did, but for one.
+func ExampleRun() {
+	c, err := replay.Load("../fixtures/captures/10-interactive.a.pcapng")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c.Name = "10-interactive.a.pcapng"
+	server := func(ctx context.Context, h *vnetif.Host) error {
+		l, err := h.Listen("tcp", ":7010")
+		if err != nil {
+			return err
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(conn)
+		for lines.Scan() {
+			answer := "> " + lines.Text() + " ok\n"
+			if lines.Text() == "uptime" {
+				answer = "> uptime: 3 days\n"
+			}
+			fmt.Fprint(conn, answer)
+		}
+		return conn.Close()
+	}
+	report, err := replay.Run(context.Background(), replay.Analyse(c), replay.Options{
+		Live: []replay.Live{{Addr: netip.MustParseAddr("10.77.0.2"), Name: "line server", App: server}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report.Print(os.Stdout)
+	// Output:
+	// diverged: 10-interactive.a.pcapng, live 10.77.0.2 (line server)
+	// first divergence, 2.624285s into the replay: byte 48 differs
+	//   conversation 1: TCP 10.77.0.1:55024 > 10.77.0.2:7010
+	//   10.77.0.2:7010 > 10.77.0.1:55024, stream offset 48, frame 69 of 10-interactive.a.pcapng
+	//   expected  206f6b0a 3e206361 74202f65 74632f6d 6f746420 6f6b0a | ok.> cat /etc/motd ok.|
+	//   actual    3a203320 64617973 0a |: 3 days.|
+	//   Wireshark: ip.addr == 10.77.0.1 && ip.addr == 10.77.0.2 && tcp.port == 55024 && tcp.port == 7010
+	// coverage: 0/1 conversations, 42.8 % of 112 bytes
+	// normalised: isn 1, segmentation 1
+	// live side: 5 segments with data or FIN, 0 retransmissions; played side: 0 synthetic acknowledgements
+	// time: 2.624285s virtual, 3.927331s in the capture; seed 0
+}
