@@ -243,21 +243,85 @@ func TestShutdownEndsCallsInOrderAndExecutesCloses(t *testing.T) {
 	equal(t, "closed", closed, true)
 }
 
-func TestNodesFinishTheirBusinessWithinASecond(t *testing.T) {
-	for _, tc := range []struct{ business, want time.Duration }{
-		{900 * ms, 900 * ms},
-		{2 * time.Second, time.Second},
+func TestConnectionsInMidCloseGetTheirTime(t *testing.T) {
+	waiting := vswitch.MidClose{Waiting: 1}
+	unacked := vswitch.MidClose{Unacknowledged: 1}
+	for _, tc := range []struct {
+		state          vswitch.MidClose
+		business, want time.Duration
+		cutOff         uint64
+	}{
+		{waiting, 900 * ms, 900 * ms, 0},
+		{waiting, 2 * time.Second, time.Second, 0},
+		{unacked, 40 * time.Second, 40 * time.Second, 0},
+		{unacked, 2 * time.Minute, time.Minute, 1},
 	} {
 		w, n := world(t, vswitch.Config{})
-		busy := true
-		n.StackClock().AfterFunc(tc.business, func() { busy = false })
-		for at := 100 * ms; at < 10*time.Second; at += 100 * ms {
+		state := tc.state
+		n.StackClock().AfterFunc(tc.business, func() { state = vswitch.MidClose{} })
+		for at := 100 * ms; at < 3*time.Minute; at += 100 * ms {
 			n.StackClock().AfterFunc(at, func() {})
 		}
-		n.Busy(func() bool { return busy })
+		n.OnMidClose(func() vswitch.MidClose { return state })
 		must(t, w.Run(context.Background(), nothing))
 		equal(t, "virtual time", w.Stats().Virtual, tc.want)
+		equal(t, "cut off", w.Stats().CutOff, tc.cutOff)
 	}
+}
+
+func TestTheLimitDoesNotTurnAMidCloseIntoAFailure(t *testing.T) {
+	w, n := world(t, vswitch.Config{Limit: 10 * time.Second})
+	n.StackClock().AfterFunc(20*time.Second, func() {})
+	n.OnMidClose(func() vswitch.MidClose { return vswitch.MidClose{Unacknowledged: 2} })
+	must(t, w.Run(context.Background(), nothing))
+	equal(t, "cut off", w.Stats().CutOff, 2)
+}
+
+func TestWhatIsDueWhenTheLastClientReturnsStillHappens(t *testing.T) {
+	w, n := world(t, vswitch.Config{})
+	fired := false
+	must(t, w.Run(context.Background(), func(context.Context) error {
+		n.StackClock().AfterFunc(0, func() { fired = true })
+		return nil
+	}))
+	equal(t, "fired", fired, true)
+}
+
+func TestGoexitEndsTheRunWithAnError(t *testing.T) {
+	w, _ := world(t, vswitch.Config{})
+	w.Go("quitter", func(context.Context) error { runtime.Goexit(); return nil })
+	err := w.Run(context.Background(), nothing)
+	if err == nil || !strings.Contains(err.Error(), "quitter: it ended by runtime.Goexit") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestARunWithinARunIsRefused(t *testing.T) {
+	w, _ := world(t, vswitch.Config{})
+	err := w.Run(context.Background(), func(ctx context.Context) error {
+		inner, _ := world(t, vswitch.Config{})
+		return inner.Run(ctx, nothing)
+	})
+	if err == nil || !strings.Contains(err.Error(), "called by an application of a world that runs") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPanickingRuleLeavesAClosableWorld(t *testing.T) {
+	w, n := world(t, vswitch.Config{})
+	sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+	must(t, err)
+	p, err := sw.Connect(vswitch.PortConfig{}, vswitch.EndpointFunc(func([]byte) {}))
+	must(t, err)
+	sw.AddRule("bad", vswitch.RuleFunc(func(*vswitch.Frame, *vswitch.Port) vswitch.Verdict { panic("bad rule") }))
+	func() {
+		defer func() { equal(t, "panic", recover(), any("bad rule")) }()
+		w.Run(context.Background(), func(context.Context) error {
+			p.Send(make([]byte, 60))
+			return sleep(n, time.Second)
+		})
+	}()
+	must(t, w.Close())
 }
 
 func TestCloseTellsNodesInOrderOnce(t *testing.T) {

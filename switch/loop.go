@@ -11,8 +11,11 @@ import (
 )
 
 const (
-	// lingering is how much virtual time connections in mid-close get after the
-	// last client application has returned.
+	// What connections in mid-close get of virtual time after the last client
+	// application has returned: lastWords while what they sent, or their FIN, is
+	// not acknowledged, so that a few retransmissions are possible, and lingering
+	// while they only wait for the peer's FIN.
+	lastWords = time.Minute
 	lingering = time.Second
 	// maxStepsPerInstant bounds what may happen without the clock moving.
 	maxStepsPerInstant = 8 << 20
@@ -26,8 +29,7 @@ const (
 // Run runs the world: it calls main and the functions given to [World.Go] and
 // [World.Background] on goroutines of their own, moves frames and the clock, and
 // returns when main and all client applications have returned, no frame is in
-// flight and no connection is in mid-close (those get at most one virtual second
-// more). Then every parked call returns net.ErrClosed, in order.
+// flight and no connection is in mid-close (those get at . Then every parked call returns net.ErrClosed, in order.
 //
 // While it runs, the process has GOMAXPROCS 1 and no automatic garbage
 // collection; both are restored. Worlds of one process run one after the other.
@@ -35,13 +37,19 @@ const (
 // The error joins what main, the applications, the recorder and the harness
 // itself report; see [IsHarnessError]. A world runs once.
 func (w *World) Run(ctx context.Context, main func(context.Context) error) error {
+	switch {
+	case main == nil:
+		return errors.New("World.Run: main is nil")
+	case ctx.Value(insideKey{}) != nil:
+		return errors.New("World.Run: called by an application of a world that runs, which it would wait for")
+	}
 	restore, err := seize(ctx)
 	if err != nil {
 		return err
 	}
 	defer restore()
 
-	appCtx, cancel := context.WithCancel(ctx)
+	appCtx, cancel := context.WithCancel(context.WithValue(ctx, insideKey{}, w))
 	defer cancel()
 	w.mu.Lock()
 	if w.phase != idle {
@@ -53,6 +61,7 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 	apps := append([]*application{{name: "main", fn: main, client: true}}, w.apps...)
 	w.apps = apps
 	w.mu.Unlock()
+	defer w.end() // also when a rule or a recorder panics
 
 	began := time.Now()
 	w.settler.start(ctx, began.Add(w.cfg.WallLimit))
@@ -62,6 +71,7 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 		harness = w.loop(ctx)
 	}
 	ended := w.nowNanos()
+	w.cut = harness
 	portsErr := w.closePorts()
 	if errors.Is(harness, portsErr) { // a recorder's error, said once
 		portsErr = nil
@@ -69,10 +79,11 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 	closeErr := w.shutdown(cancel)
 	w.stats.Virtual = time.Duration(ended - w.start)
 	w.stats.Wall = time.Since(began)
-
-	w.end()
 	return w.verdict(harness, portsErr, closeErr)
 }
+
+// insideKey marks the contexts of applications.
+type insideKey struct{}
 
 // end closes the world to calls. Calls are left only where shutdown failed, as
 // when a goroutine is busy for good; their callers are let go all the same.
@@ -149,6 +160,9 @@ func (w *World) loop(ctx context.Context) error {
 		if ev == nil {
 			return w.deadlock()
 		}
+		if err := w.watch.glance(w); err != nil {
+			return err
+		}
 		if jump := time.Duration(ev.at - w.nowNanos()); jump > 0 {
 			if err := w.mayJump(jump); err != nil {
 				return err
@@ -163,9 +177,6 @@ func (w *World) loop(ctx context.Context) error {
 		w.step()
 		ev = w.nextEvent(false)
 		if ev.port == nil {
-			if ev.class == classApp {
-				w.startTurn()
-			}
 			ev.fire()
 		} else if err := w.arrive(ev); err != nil {
 			return err
@@ -191,26 +202,32 @@ func (w *World) try(op *Op) {
 }
 
 // unfinished reports whether, after all clients have returned, the run has to go
-// on to the next event: because frames are in flight that were sent until
-// shortly after, or, for a while, because connections are in mid-close.
+// on to the next event: because something is due now, because frames are in
+// flight that were sent until shortly after, or, for a while, because connections
+// are in mid-close. Those that the end of the run cuts off are counted.
 func (w *World) unfinished(next *event) bool {
-	if next == nil {
-		return false
-	}
-	if next.at <= w.lastArrival {
+	if next != nil && (next.at <= w.over || next.at <= w.lastArrival) {
 		return true
-	}
-	if next.at > w.over+int64(lingering) {
-		return false
 	}
 	w.mu.Lock()
 	nodes := w.nodes
 	w.mu.Unlock()
+	var all MidClose
 	for _, n := range nodes {
-		if n.busy != nil && n.busy() {
+		if n.midClose != nil {
+			m := n.midClose()
+			all.Unacknowledged += m.Unacknowledged
+			all.Waiting += m.Waiting
+		}
+	}
+	if next != nil && next.at-w.start <= int64(w.cfg.Limit) {
+		left := next.at - w.over
+		w.closing = all.Unacknowledged > 0
+		if all.Unacknowledged > 0 && left <= int64(lastWords) || all.Waiting > 0 && left <= int64(lingering) {
 			return true
 		}
 	}
+	w.stats.CutOff = uint64(all.Unacknowledged)
 	return false
 }
 

@@ -18,8 +18,8 @@ type Node struct {
 	seq    [3]uint64    // per class, guarded by w.mu
 	object uint64       // last object number given out; loop only
 
-	busy    func() bool
-	onClose func()
+	midClose func() MidClose
+	onClose  func()
 }
 
 // NewNode adds a party to the world. Names are not empty and unique in a world.
@@ -82,10 +82,17 @@ func (n *Node) NextObject() uint64 {
 	return n.object
 }
 
-// Busy sets the function that the world asks, at settled points after all client
-// applications have returned, whether the node still has business to finish (a
-// connection in mid-close).
-func (n *Node) Busy(f func() bool) { n.busy = f }
+// MidClose counts connections that an application has closed and that are not
+// closed yet.
+type MidClose struct {
+	Unacknowledged int // of which bytes, or the FIN, are not acknowledged by the peer
+	Waiting        int // that wait for the peer's FIN only
+}
+
+// OnMidClose sets the function that the world asks, at settled points after all
+// client applications have returned, for the node's connections in mid-close:
+// the run goes on for them for a while.
+func (n *Node) OnMidClose(f func() MidClose) { n.midClose = f }
 
 // OnClose sets what [World.Close] calls for the node, nodes in order of creation.
 func (n *Node) OnClose(f func()) { n.onClose = f }

@@ -155,7 +155,6 @@ func (w *World) finish(op *Op, err error) {
 	if op.index >= 0 {
 		heap.Remove(&w.ready, op.index)
 	}
-	w.startTurn()
 	op.active = false
 	delete(w.waiting, op)
 	op.done <- err

@@ -130,7 +130,7 @@ func (p *Port) Queue() int { return p.cfg.Queue }
 func (p *Port) Switch() *Switch { return p.sw }
 
 // Counters returns the port's books. Call it when the world is not running, or
-// from one of the world's own goroutines or callbacks (a [Recorder] may).
+// from what its loop calls (an endpoint, a rule, a recorder).
 func (p *Port) Counters() Counters {
 	c := p.counters
 	c.RxInFlight = p.inFlight

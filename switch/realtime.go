@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"time"
@@ -20,11 +21,16 @@ type realTimeWatch struct {
 	before map[string]bool // goroutines that are older than the run
 	next   time.Time       // of the next probe, in real time
 	buf    []byte
+
+	looked  time.Time // when it was last looked for sleepers, in real time
+	strange int       // goroutines outside the world then
+	count   []metrics.Sample
 }
 
 const (
 	probeEvery  = 50 * time.Millisecond // of real time
 	probeLength = time.Millisecond      // of real time
+	glanceEvery = 2 * time.Millisecond  // of real time, at most
 )
 
 // instead is what to use in place of real time.
@@ -36,6 +42,7 @@ func (r *realTimeWatch) start() {
 		r.before[g.id] = true
 	}
 	r.next = time.Now()
+	r.count = []metrics.Sample{{Name: "/sched/goroutines:goroutines"}}
 }
 
 // goroutine is one goroutine of a dump of all.
@@ -141,14 +148,37 @@ func (g goroutine) parked() bool {
 		strings.Contains(g.stack, "gvisor.dev/gvisor/pkg/tcpip/transport/tcp.(*processor)")
 }
 
-// sleepers fails if a goroutine of the run is in time.Sleep.
+// sleepers fails if a goroutine of the run is in time.Sleep, or waits for a real
+// file or socket.
 func (r *realTimeWatch) sleepers(w *World) error {
+	r.looked = time.Now()
 	for _, g := range r.goroutines() {
-		if g.state == "sleep" && !r.before[g.id] {
+		if r.before[g.id] {
+			continue
+		}
+		switch g.state {
+		case "sleep":
 			return w.explain(fmt.Errorf("%w: %s sleeps by the wall clock: %s", ErrRealTime, strings.TrimSuffix(g.where(), " [sleep]"), instead))
+		case "IO wait":
+			return w.explain(fmt.Errorf("%w: %s waits for a real file, pipe or socket", ErrRealTime, strings.TrimSuffix(g.where(), " [IO wait]")))
 		}
 	}
 	return nil
+}
+
+// glance looks for sleepers when there may be new ones: when the number of
+// goroutines that are not parked in a call of the world has changed since it was
+// last looked, and that is a little while ago.
+func (r *realTimeWatch) glance(w *World) error {
+	metrics.Read(r.count)
+	w.mu.Lock()
+	strangers := int(r.count[0].Value.Uint64()) - len(w.waiting)
+	w.mu.Unlock()
+	if strangers == r.strange || time.Since(r.looked) < glanceEvery {
+		return nil
+	}
+	r.strange = strangers
+	return r.sleepers(w)
 }
 
 // outside lists goroutines of the run that wait, but not in a call of the world.

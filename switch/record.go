@@ -72,6 +72,9 @@ type Delivered struct {
 type Disconnected struct {
 	Time time.Time
 	Port *Port
+	// Cut is why the run ended before its time, for a run that did: the harness's
+	// error, such as a limit or that it was cancelled. Else nil.
+	Cut error
 }
 
 func (*Connected) event()    {}

@@ -149,8 +149,8 @@ func (r *InstalledRule) Name() string { return r.name }
 // Rule returns the rule itself.
 func (r *InstalledRule) Rule() Rule { return r.rule }
 
-// Counts returns what the rule did so far. Call it when the world is not
-// running, or from one of its own goroutines.
+// Counts returns what the rule did so far. Call it when the world is not running,
+// or from what its loop calls.
 func (r *InstalledRule) Counts() RuleCounts { return r.counts }
 
 // Remove takes the rule off its switch: frames that enter from now on are not

@@ -182,6 +182,9 @@ func (s *Switch) Port(name string) (*Port, bool) {
 // are judged by it too. name is what recordings and summaries call it; it may be
 // empty.
 func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
+	if r == nil {
+		panic(fmt.Sprintf("vswitch: rule %q is nil", name))
+	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	s.nrules++
@@ -465,7 +468,7 @@ func (s *Switch) deliver(sent *Sent) error {
 			ev := w.newDelivery()
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data}
 			heap.Push(&w.events, ev)
-			if w.over == never || w.nowNanos() <= w.over+int64(lingering) {
+			if w.over == never || w.closing || w.nowNanos() <= w.over+int64(lingering) {
 				w.lastArrival = max(w.lastArrival, ev.at)
 			}
 		}
@@ -511,5 +514,5 @@ func (s *Switch) closePort(p *Port) error {
 	delete(s.names, p.cfg.Name)
 	delete(s.owner, p.cfg.MAC)
 	s.macs.forget(p)
-	return s.record(&Disconnected{Time: s.w.Now(), Port: p})
+	return s.record(&Disconnected{Time: s.w.Now(), Port: p, Cut: s.w.cut})
 }

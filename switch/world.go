@@ -66,8 +66,6 @@ type World struct {
 	free     [][]byte
 	freeEv   []*event
 
-	turn atomic.Int64 // see SinceTurn; 0 before the run
-
 	// The loop's.
 	spare   []*Port // the next dirty, so that none is allocated
 	stats   Stats
@@ -75,6 +73,8 @@ type World struct {
 	watch   realTimeWatch
 	steps   uint64 // since the clock last moved
 	over    int64  // when the last client returned, or never
+	cut     error  // why the run ended before its time
+	closing bool   // the run goes on after that for unacknowledged last bytes
 	// lastArrival is the latest arrival of a frame that was sent while clients
 	// ran or shortly after.
 	lastArrival int64
@@ -91,6 +91,7 @@ type Stats struct {
 	Virtual   time.Duration // how far the clock went
 	Wall      time.Duration // how long the run took
 	Unordered uint64        // calls whose order only the Go scheduler decided
+	CutOff    uint64        // closed connections whose last bytes the end of the run left unacknowledged
 }
 
 // Errors of [World.Run]. Compare with [errors.Is].
@@ -162,8 +163,7 @@ func (w *World) Lookup(name string) (*Node, bool) {
 	return n, ok
 }
 
-// Stats returns what the world did so far. Call it when the world is not
-// running, or from one of its own goroutines.
+// Stats returns what the world did so far. Call it when the world is not running.
 func (w *World) Stats() Stats { return w.stats }
 
 // application is a function that runs on a goroutine of its own in the world.
@@ -187,6 +187,9 @@ func (w *World) Go(name string, fn func(context.Context) error) { w.add(name, fn
 func (w *World) Background(name string, fn func(context.Context) error) { w.add(name, fn, false) }
 
 func (w *World) add(name string, fn func(context.Context) error, client bool) {
+	if fn == nil {
+		panic(fmt.Sprintf("vswitch: application %q is nil", name))
+	}
 	a := &application{name: name, fn: fn, client: client}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -199,32 +202,17 @@ func (w *World) add(name string, fn func(context.Context) error, client bool) {
 	}
 }
 
-// processStart is what real time is counted from, with the monotonic clock.
-var processStart = time.Now()
-
-// SinceTurn returns how long ago, in real time, the loop last let an application
-// run: whatever code of an application runs now cannot have begun its turn
-// earlier. It is 0 before the run.
-func (w *World) SinceTurn() time.Duration {
-	turn := w.turn.Load()
-	if turn == 0 {
-		return 0
-	}
-	return time.Since(processStart) - time.Duration(turn)
-}
-
-// startTurn notes that an application is about to run.
-func (w *World) startTurn() { w.turn.Store(int64(time.Since(processStart))) }
-
 // launch starts an application's goroutine. w.mu is held.
 func (w *World) launch(a *application) {
-	w.startTurn()
 	ctx := WithOrder(w.ctx, a.name)
 	go func() {
-		err := a.fn(ctx)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		a.done, a.err = true, err
+		err := errors.New("it ended by runtime.Goexit, as t.Fatal does: return an error instead")
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			a.done, a.err = true, err
+		}()
+		err = a.fn(ctx)
 	}()
 }
 

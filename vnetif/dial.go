@@ -150,7 +150,7 @@ func (h *Host) dialTCP(ctx context.Context, local, to netip.AddrPort) (net.Conn,
 	}
 	defer context.AfterFunc(ctx, func() { h.node.Wake(&op) })()
 	if t, ok := ctx.Deadline(); ok {
-		at := h.deadline(t)
+		at := new(instants).take(t, h.Now())
 		timer := h.node.AppClock(0).AfterFunc(at.Sub(h.Now()), func() { expired = true; h.node.Wake(&op) })
 		defer timer.Stop()
 	}

@@ -84,7 +84,7 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 
 	h.stack = newStack(w, node)
 	node.OnClose(h.stack.Destroy)
-	node.Busy(h.busy)
+	node.OnMidClose(h.midClose)
 	if err := h.configure(l, cfg); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
@@ -249,23 +249,33 @@ func (h *Host) World() *vswitch.World { return h.world }
 // Now returns the current instant of the world's clock.
 func (h *Host) Now() time.Time { return h.world.Now() }
 
-// closes notes an endpoint that the application has closed.
+// closes notes an endpoint that the application has closed or shut down.
 func (h *Host) closes(ep tcpip.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.dying) == cap(h.dying) { // so that it does not grow with every connection
 		h.dying = slices.DeleteFunc(h.dying, finished)
 	}
-	h.dying = append(h.dying, ep)
+	if !slices.Contains(h.dying, ep) {
+		h.dying = append(h.dying, ep)
+	}
 }
 
-// busy reports whether connections that the application has closed still have
-// FINs or data to exchange. TIME_WAIT does not count.
-func (h *Host) busy() bool {
+// midClose counts connections that the application has closed, or shut down for
+// writing, and that still have bytes or FINs to exchange. TIME_WAIT does not count.
+func (h *Host) midClose() vswitch.MidClose {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.dying = slices.DeleteFunc(h.dying, finished)
-	return len(h.dying) > 0
+	var m vswitch.MidClose
+	for _, ep := range h.dying {
+		if tcp.EndpointState(ep.State()) == tcp.StateFinWait2 {
+			m.Waiting++
+		} else {
+			m.Unacknowledged++
+		}
+	}
+	return m
 }
 
 // finished reports whether a closed endpoint has nothing more to exchange.

@@ -33,7 +33,10 @@ type socket struct {
 	waiting  [2][]*vswitch.Op // by direction
 	deadline [2]time.Time     // of the world's clock; zero: none
 	timer    [2]vswitch.Timer
+	known    instants
 	closed   bool
+
+	writing *bytes.Reader // of the Write that has begun and is not finished; the loop's
 }
 
 // Directions of calls.
@@ -159,16 +162,28 @@ func (s *socket) read(b []byte, from *tcpip.FullAddress) (n int, err error) {
 	return n, s.opError("read", s.remote, first(waited, err))
 }
 
-// write writes all of b, to an address if to is not nil.
+// write writes all of b, to an address if to is not nil. The bytes of one call
+// stay together: another has to wait until it is finished.
 func (s *socket) write(b []byte, to *tcpip.FullAddress, addr net.Addr) (n int, err error) {
-	var r bytes.Reader
-	waited := s.do(vswitch.OpWrite, out, func() bool {
+	r := new(bytes.Reader)
+	waited := s.do(vswitch.OpWrite, out, func() (done bool) {
+		if s.writing != nil && s.writing != r {
+			err = s.gone(out)
+			return err != nil
+		}
+		s.writing = r
+		defer func() {
+			if done {
+				s.writing = nil
+				s.wake(out)
+			}
+		}()
 		for {
 			if err = s.gone(out); err != nil {
 				return true
 			}
 			r.Reset(b[n:])
-			wrote, terr := s.ep.Write(&r, tcpip.WriteOptions{To: to})
+			wrote, terr := s.ep.Write(r, tcpip.WriteOptions{To: to})
 			n += int(wrote)
 			if _, full := terr.(*tcpip.ErrWouldBlock); full {
 				return false
@@ -250,7 +265,7 @@ func (s *socket) setDeadline(dir int, t time.Time) error {
 		s.timer[dir].Stop()
 		s.timer[dir] = nil
 	}
-	at := s.h.deadline(t)
+	at := s.known.take(t, s.h.Now())
 	s.deadline[dir] = at
 	passed := !at.IsZero() && !s.h.Now().Before(at)
 	if !at.IsZero() && !passed {

@@ -43,7 +43,11 @@ func (c *Conn) Close() error {
 }
 
 // CloseWrite shuts down the writing side: the peer reads io.EOF after what was written.
-func (c *Conn) CloseWrite() error { return c.shutdown(tcpip.ShutdownWrite) }
+func (c *Conn) CloseWrite() error {
+	err := c.shutdown(tcpip.ShutdownWrite)
+	c.h.closes(c.ep)
+	return err
+}
 
 // CloseRead shuts down the reading side.
 func (c *Conn) CloseRead() error { return c.shutdown(tcpip.ShutdownRead) }

@@ -8,38 +8,54 @@ import (
 	"github.com/vnreplay/vnreplay/switch"
 )
 
-// deadline turns a deadline that an application set into an instant of the
-// world's clock; the zero time, for none, stays.
-func (h *Host) deadline(t time.Time) time.Time {
+// instants remembers the deadlines with a monotonic reading that an application
+// set lately, and the instants of the world's clock they were taken for.
+type instants [2]struct{ wall, world time.Time }
+
+// sameOrigin is the step by which two deadlines differ that were computed from
+// the same time.Now(), as net/http does. Two others differ by a multiple of it,
+// to the nanosecond, once in ten million.
+const sameOrigin = 10 * time.Millisecond
+
+// take turns a deadline that an application set at now into an instant of the
+// world's clock; the zero time, for none, stays. A deadline that was set before
+// keeps its instant, and one that was computed from the same time.Now() keeps its
+// distance.
+func (m *instants) take(t, now time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
 	if t == t.Round(0) { // no monotonic reading: an instant of the world's clock
 		return t.UTC()
 	}
-	return h.Now().Add(recoverDuration(time.Until(t), h.world.SinceTurn()))
-}
-
-// recoverDuration returns the d of a deadline time.Now().Add(d) of which left
-// remains: the roundest duration that is at least left and, where that has no
-// more than two significant digits, at most left+passed, where passed is real
-// time during which the application may have called time.Now. The rounding up to
-// two digits also serves deadlines that were computed longer ago.
-func recoverDuration(left, passed time.Duration) time.Duration {
-	if left <= 0 {
-		return 0
-	}
-	up := func(unit time.Duration) time.Duration { return (left + unit - 1) / unit * unit }
-	two := time.Duration(1) // the unit of the second significant digit
-	for left/two >= 100 {
-		two *= 10
-	}
-	for _, unit := range []time.Duration{two * 100, two * 10} {
-		if d := up(unit); d-left <= passed {
-			return d
+	for _, known := range m {
+		if d := t.Sub(known.wall); !known.wall.IsZero() && d%sameOrigin == 0 {
+			m.remember(t, known.world.Add(d))
+			return known.world.Add(d)
 		}
 	}
-	return up(two)
+	at := now.Add(roundUp(time.Until(t)))
+	m.remember(t, at)
+	return at
+}
+
+func (m *instants) remember(wall, world time.Time) {
+	if m[0].wall != wall {
+		m[1], m[0] = m[0], struct{ wall, world time.Time }{wall, world}
+	}
+}
+
+// roundUp rounds a duration up to two significant decimal digits; what has passed
+// is 0. It recovers d from time.Until(time.Now().Add(d)), which is a little less.
+func roundUp(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	unit := time.Duration(1)
+	for d/unit >= 100 {
+		unit *= 10
+	}
+	return (d + unit - 1) / unit * unit
 }
 
 // Sleep parks the caller for d on the world's clock. It returns net.ErrClosed
@@ -82,7 +98,7 @@ func (h *Host) WithTimeout(parent context.Context, d time.Duration) (ctx context
 	c := &timeoutContext{parent: parent, deadline: h.Now().Add(d)}
 	c.over, c.signal = context.WithCancel(context.Background())
 	if outer, ok := parent.Deadline(); ok {
-		if outer = h.deadline(outer); outer.Before(c.deadline) {
+		if outer = new(instants).take(outer, h.Now()); outer.Before(c.deadline) {
 			c.deadline = outer
 		}
 	}
