@@ -389,15 +389,6 @@ func TestWaitingForAnotherWorldCanBeCancelled(t *testing.T) {
 	must(t, inner.Run(context.Background(), nothing)) // it has not run yet
 }
 
-func TestWorldInAWorldIsADeadlock(t *testing.T) {
-	outer, _ := world(t, vswitch.Config{})
-	inner, _ := world(t, vswitch.Config{})
-	err := outer.Run(context.Background(), func(ctx context.Context) error { return inner.Run(ctx, nothing) })
-	if !errors.Is(err, vswitch.ErrDeadlock) || !strings.Contains(err.Error(), "lifecycle_test.go:") {
-		t.Errorf("Run: %v", err)
-	}
-}
-
 func TestProcessSettingsAreRestored(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	defer debug.SetGCPercent(debug.SetGCPercent(77))

@@ -287,7 +287,7 @@ func (w *World) explain(err error) error {
 	at := time.Duration(w.nowNanos() - w.start)
 	msg := fmt.Sprintf("at %v", at)
 	if len(names) > 0 {
-		msg += "; not finished: " + strings.Join(names, ", ")
+		msg += "; not finished: " + someOf(names)
 	}
 	if s := w.waiters(); s != "" {
 		msg += "; " + s
@@ -358,5 +358,14 @@ func (w *World) unreturned() error {
 		return nil
 	}
 	return fmt.Errorf("%w: the run is over and %s did not return; outside the network: %s",
-		ErrStuck, strings.Join(names, ", "), w.watch.outside())
+		ErrStuck, someOf(names), w.watch.outside())
+}
+
+// someOf lists the first few names and counts the others.
+func someOf(names []string) string {
+	const most = 5
+	if n := len(names); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return strings.Join(names, ", ")
 }

@@ -183,7 +183,7 @@ func (w *World) waiters() string {
 	}
 	w.mu.Unlock()
 	sort.Slice(ops, func(i, j int) bool { return opQueue(ops).Less(i, j) })
-	const most = 20
+	const most = 10
 	var s []string
 	for i, op := range ops {
 		if i == most {

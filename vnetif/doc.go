@@ -21,7 +21,8 @@
 // Deadlines (SetDeadline and its kin, and those of contexts given to
 // DialContext) are read like this: one with a monotonic clock reading, as
 // time.Now().Add(d) makes them, lies d after the world's now, where d is what
-// remains of it, rounded up to two significant digits; one without a monotonic
+// remains of it, rounded up to two significant digits (set again on the same
+// connection, it keeps its instant); one without a monotonic
 // reading, as host.Now().Add(d) makes them, is an instant of the world's clock;
 // instants before 1970-01-02 have passed in any case. So net/http's timeouts
 // that are deadlines (ReadTimeout, ReadHeaderTimeout, WriteTimeout, IdleTimeout
