@@ -34,6 +34,13 @@ const (
 
 	optPacketFlags = 2
 	optPacketID    = 5
+	optLastPacket  = 7 // the last of those that are defined for packets
+
+	// Custom options, of any block.
+	optCustomText   = 2988
+	optCustom       = 2989
+	optCustomTextNo = 19372 // not to be copied
+	optCustomNo     = 19373
 
 	optStatsStart = 2
 	optStatsEnd   = 3

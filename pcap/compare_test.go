@@ -2,12 +2,15 @@ package pcap_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/vnreplay/vnreplay/pcap"
+	vswitch "github.com/vnreplay/vnreplay/switch"
 )
 
 func compare(t *testing.T, expected, actual []byte) *pcap.Comparison {
@@ -114,5 +117,150 @@ func TestACutRecordingIsToldApart(t *testing.T) {
 	// The actual recording is never cut unless something is wrong.
 	if _, err := pcap.Compare(read(t, wire), read(t, wire[:len(wire)-1])); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Whatever bit of a packet block changes, the comparison names the frame, or the
+// reader the block.
+func TestEveryFlippedBitOfAPacketIsFound(t *testing.T) {
+	wire := everyClause(t).wire.Bytes()
+	all := packets(t, read(t, wire))
+	for i, p := range all {
+		end := int(p.Offset) + int(binary.LittleEndian.Uint32(wire[p.Offset+4:]))
+		for at := int(p.Offset); at < end; at++ {
+			bits := 8
+			if in := at - int(p.Offset) - 28; in >= 4 && in < len(p.Data)-4 {
+				bits = 1
+			}
+			for bit := range bits {
+				other := bytes.Clone(wire)
+				other[at] ^= 1 << bit
+				c, err := pcap.Compare(read(t, other), read(t, wire))
+				var bad *pcap.FormatError
+				switch {
+				case errors.As(err, &bad):
+					if bad.Offset != p.Offset {
+						t.Errorf("frame %d, byte %d, bit %d: %v", p.Number, at, bit, err)
+					}
+				case err != nil:
+					t.Errorf("frame %d, byte %d, bit %d: %v", p.Number, at, bit, err)
+				case c.Cut != nil:
+					if c.Cut.Offset != p.Offset || c.Frames != i {
+						t.Errorf("frame %d, byte %d, bit %d: %v", p.Number, at, bit, c.Cut)
+					}
+				case c.Difference == nil || c.Difference.Frame != p.Number:
+					t.Errorf("frame %d, byte %d of its block (%02x to %02x): got %v", p.Number, at-int(p.Offset), wire[at], other[at], c.Difference)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatRunsSayIsComparedApart(t *testing.T) {
+	wire := everyClause(t).wire.Bytes()
+	for _, c := range [][3]string{
+		{"drop 2% to server", "drop 3% to server", `rule 1: expected "loss: drop 3% to server", is "loss: drop 2% to server"`},
+		{"seed=7", "seed=8", "seed: expected 8, is 7"},
+		{"go=go1.26", "go=go1.27", ""},
+	} {
+		other := bytes.Replace(wire, []byte(c[0]), []byte(c[1]), 1)
+		if got := compare(t, other, wire); !got.Equal() || got.Run != c[2] {
+			t.Errorf("%s:\n got %q\nwant %q", c[1], got.Run, c[2])
+		}
+	}
+	recording := func(scenario string) []byte {
+		var b bytes.Buffer
+		r, err := pcap.NewRecorder(&b, pcap.Meta{Scenario: scenario})
+		ok(t, err)
+		ok(t, r.Close())
+		return b.Bytes()
+	}
+	for _, c := range [][3]string{
+		{"a: 1\nb: 2\n", "a: 1\nb: 3\n", `scenario, line 2: expected "b: 2", is "b: 3"`},
+		{"a: 1\n", "a: 1\nb: 3\n", `scenario, line 2: expected "", is "b: 3"`},
+		{"a", "a\nb", `scenario, line 2: expected none, is "b"`},
+	} {
+		if got := compare(t, recording(c[0]), recording(c[1])); got.Run != c[2] {
+			t.Errorf("got %q, want %q", got.Run, c[2])
+		}
+	}
+}
+
+// What editcap -s leaves is short, and says of which length the frames were.
+func TestAFrameCapturedShort(t *testing.T) {
+	wire := everyClause(t).wire.Bytes()
+	path := file(t, "run.pcapng", wire)
+	short := path + ".short"
+	clean(t, "editcap", "-s", "100", path, short)
+	r, err := pcap.Open(short)
+	ok(t, err)
+	defer r.Close()
+	c, err := pcap.Compare(r, read(t, wire))
+	ok(t, err)
+	if d := c.Difference; d == nil || d.String() != "frame 9: bytes: the expected frame was captured short: 100 of 900 bytes, which are equal" {
+		t.Errorf("got %v", d)
+	}
+}
+
+// cutShort is a run of n frames that ends for the given reason, or in its time.
+func cutShort(t *testing.T, n int, why error) []byte {
+	a, b, e := event(t, 60)
+	var out bytes.Buffer
+	r, err := pcap.NewRecorder(&out, testMeta)
+	ok(t, err)
+	for _, p := range []*vswitch.Port{a, b} {
+		ok(t, r.Record(&vswitch.Connected{Time: vswitch.DefaultStart, Port: p}))
+	}
+	for range n {
+		ok(t, r.Record(e))
+		e.Seq++
+	}
+	for _, p := range []*vswitch.Port{a, b} {
+		ok(t, r.Record(&vswitch.Disconnected{Time: e.At, Port: p, Cut: why}))
+	}
+	ok(t, r.Close())
+	return out.Bytes()
+}
+
+func TestARunThatWasCutShort(t *testing.T) {
+	cut := cutShort(t, 3, errors.New("interrupted\nby \x1b[31msomebody"))
+	whole := cutShort(t, 5, nil)
+	const why = `interrupted; by \x1b[31msomebody`
+	r := read(t, cut)
+	packets(t, r)
+	if got := r.CutShort(); got != why {
+		t.Errorf("the reader says %q, want %q", got, why)
+	}
+	for _, ifc := range r.Interfaces() {
+		if ifc.Stats.Cut != why || ifc.Stats.Comments[1] != "vnr.cut="+why || !ifc.Stats.IsPort {
+			t.Errorf("%s: %+v", ifc.Name, ifc.Stats)
+		}
+	}
+	if c := compare(t, cut, whole); c.CutShort != why || c.Frames != 3 || c.Difference != nil || c.Equal() {
+		t.Errorf("against a whole run: %+v", c)
+	}
+	if c := compare(t, cut, cut); c.CutShort != "" || !c.Equal() {
+		t.Errorf("against itself: %+v", c)
+	}
+	if c := compare(t, cut, cutShort(t, 2, nil)); c.CutShort != "" || c.Difference == nil || c.Difference.Kind != pcap.Missing {
+		t.Errorf("against a shorter one: %+v", c)
+	}
+	if c := compare(t, cutShort(t, 3, nil), whole); c.CutShort != "" || c.Difference == nil || c.Difference.Kind != pcap.Extra {
+		t.Errorf("a run that ended in its time: %+v", c)
+	}
+	other := bytes.Clone(cut)
+	other[packets(t, read(t, cut))[1].Offset+40] ^= 1
+	if c := compare(t, other, whole); c.CutShort != "" || c.Difference == nil || c.Difference.Frame != 2 {
+		t.Errorf("a difference before the end: %+v", c)
+	}
+	clean(t, "capinfos", file(t, "cut.pcapng", cut))
+}
+
+// The reason may be of any length.
+func TestALongReasonIsShortened(t *testing.T) {
+	r := read(t, cutShort(t, 1, errors.New("waiting: "+strings.Repeat("é", 50_000))))
+	packets(t, r)
+	if got := r.CutShort(); len(got) > 1000 || !strings.HasSuffix(got, "éé…") || !utf8.ValidString(got) {
+		t.Errorf("got %d bytes: %q", len(got), got)
 	}
 }

@@ -247,3 +247,33 @@ func TestEveryFlippedByte(t *testing.T) {
 		_ = pcap.ViewFull(io.Discard, rd)
 	}
 }
+
+// An offset that is none in the file says so.
+func TestOffsetsInCompressedData(t *testing.T) {
+	wire := everyClause(t).wire.Bytes()
+	p := packets(t, read(t, wire))[9]
+	bad := bytes.Clone(wire)
+	bad[p.Offset+8] = 99
+	where := fmt.Sprintf("at byte %d", p.Offset)
+	if err := drain(bytes.NewReader(bad)); err == nil || !strings.Contains(err.Error(), where+", after frame 9: packet on interface 99") {
+		t.Errorf("plain: %v", err)
+	}
+	if err := drain(bytes.NewReader(zipped(t, bad))); err == nil || !strings.Contains(err.Error(), where+" of the uncompressed data, after frame 9: packet on") {
+		t.Errorf("gzip: %v", err)
+	}
+	if err := drain(bytes.NewReader(zipped(t, wire[:p.Offset+5]))); err == nil || !strings.Contains(err.Error(), where+" of the uncompressed data, and 5 bytes of the next follow") {
+		t.Errorf("gzip of a cut file: %v", err)
+	}
+	z := zipped(t, wire)
+	if err := drain(bytes.NewReader(z[:len(z)/2])); err == nil || !strings.Contains(err.Error(), "of the uncompressed data") {
+		t.Errorf("cut gzip: %v", err)
+	}
+	early := bytes.Clone(wire)
+	early[p.Offset+16]--
+	early[p.Offset+12]--
+	if r, err := pcap.NewReader(bytes.NewReader(zipped(t, early)), "in"); err != nil {
+		t.Error(err)
+	} else if err := pcap.ViewFull(io.Discard, r); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte %d of the uncompressed data", p.Offset)) {
+		t.Errorf("an order that is wrong: %v", err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
 )
 
 // Describer writes frames as lines in tcpdump's grammar. It remembers the
@@ -72,7 +74,7 @@ func (s *Describer) Frame(linkType int, data []byte, origLen int) string {
 	for _, v := range d.VLANs {
 		fmt.Fprintf(&b, "vlan %d ", v.ID)
 	}
-	s.describe(&b, d)
+	s.describe(&b, linkType, d)
 	if d.Problem != "" {
 		fmt.Fprintf(&b, " [%s]", Printable(d.Problem))
 	}
@@ -84,7 +86,7 @@ func (s *Describer) Frame(linkType int, data []byte, origLen int) string {
 	return b.String()
 }
 
-func (s *Describer) describe(b *strings.Builder, d *Decoded) {
+func (s *Describer) describe(b *strings.Builder, linkType int, d *Decoded) {
 	switch {
 	case d.ARP != nil:
 		describeARP(b, d.ARP)
@@ -98,12 +100,7 @@ func (s *Describer) describe(b *strings.Builder, d *Decoded) {
 	case d.IP != nil:
 		fmt.Fprintf(b, "%v > %v: %s len %d", d.IP.Src, d.IP.Dst, protoName(d.IP.Protocol), d.PayloadLen)
 	default:
-		fmt.Fprintf(b, "%v > %v: ", d.Src, d.Dst)
-		if d.EtherType < 0x600 {
-			fmt.Fprintf(b, "802.3 len %d", d.EtherType)
-		} else {
-			fmt.Fprintf(b, "ethertype 0x%04x len %d", d.EtherType, len(d.Payload))
-		}
+		describeLink(b, linkType, d)
 	}
 	if d.IP != nil && d.IP.IsFragment() {
 		more := ""
@@ -111,6 +108,26 @@ func (s *Describer) describe(b *strings.Builder, d *Decoded) {
 			more = "+"
 		}
 		fmt.Fprintf(b, " frag id %d %d:%d%s", d.IP.ID, d.IP.FragOffset, d.IP.FragOffset+d.IP.TotalLen-d.IP.HeaderLen, more)
+	}
+}
+
+// describeLink describes a frame of which no more than the link header was
+// decoded. It tells no addresses that the link type does not have, and of what was
+// not decoded at all only the length.
+func describeLink(b *strings.Builder, linkType int, d *Decoded) {
+	switch {
+	case d.PayloadOffset == 0 || linkType != LinkEthernet && d.EtherType == 0:
+		fmt.Fprintf(b, "len %d", d.PayloadLen)
+		return
+	case linkType == LinkEthernet:
+		fmt.Fprintf(b, "%v > %v: ", d.Src, d.Dst)
+	case d.Src != vswitch.MAC{}:
+		fmt.Fprintf(b, "%v: ", d.Src)
+	}
+	if linkType == LinkEthernet && d.EtherType < 0x600 {
+		fmt.Fprintf(b, "802.3 len %d", d.EtherType)
+	} else {
+		fmt.Fprintf(b, "ethertype 0x%04x len %d", d.EtherType, len(d.Payload))
 	}
 }
 

@@ -15,13 +15,16 @@
 //   - [Reader] gives the [Packet]s and [Interface]s of a pcapng or classic pcap
 //     file, plain or gzip, with byte offsets and Wireshark's frame numbers.
 //     Bad input ends in a [*FormatError], a cut file in a [*TruncatedError].
+//     What is kept of a file is bounded: 65,536 interfaces and as many sections,
+//     and 32 MiB of what these say.
 //   - [Decode] and its relatives dissect frames; [Show] and [Fields] print them.
 //
 // Deriving, from a wire recording alone:
 //   - [Deliveries] rebuilds what every receiver got; [Balance] counts it per
 //     port and holds it against the counters in the file.
 //   - [ViewAt], [ViewFull] and [Split] write it as further pcapng files.
-//   - [Compare] finds the first difference between two recordings.
+//   - [Compare] finds the first difference between two recordings, to the bit of a
+//     packet block.
 //
 // # What a recording looks like
 //
@@ -33,7 +36,10 @@
 // outbound, the frame's number in the world as packet id, and a comment per
 // clause of its [Fate]; a frame that simply went to the owner of its destination
 // address, untouched, has no comment. One interface statistics block per port,
-// where it was closed, with its counters.
+// where it was closed, with its counters; when the run ended before its time (a
+// limit, a deadlock, an interrupt), a second comment there says why, in at most
+// 1,000 bytes of printable text: "vnr.cut=time limit exceeded: …". Runs that ended
+// in their time have none.
 //
 // All numbers in pcapng blocks are little-endian; times are UTC.
 //

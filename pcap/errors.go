@@ -25,6 +25,17 @@ type FormatError struct {
 	Frame  int    // the last frame before it, 0 for none
 	Reason string
 	Kind   error // ErrNotCapture or ErrDamaged
+	// Inflated is set if the input is compressed: Offset is no offset in the
+	// file, but in the data that it expands to.
+	Inflated bool
+}
+
+// atByte says where something stands.
+func atByte(offset int64, inflated bool) string {
+	if inflated {
+		return fmt.Sprintf("byte %d of the uncompressed data", offset)
+	}
+	return fmt.Sprintf("byte %d", offset)
 }
 
 // Error is one line: name, byte offset, frame, reason.
@@ -36,7 +47,7 @@ func (e *FormatError) Error() string {
 	if e.Frame > 0 {
 		where = fmt.Sprintf(", after frame %d", e.Frame)
 	}
-	return fmt.Sprintf("%s: %v at byte %d%s: %s", e.Name, e.Kind, e.Offset, where, e.Reason)
+	return fmt.Sprintf("%s: %v at %s%s: %s", e.Name, e.Kind, atByte(e.Offset, e.Inflated), where, e.Reason)
 }
 
 // Unwrap returns Kind.
@@ -49,16 +60,19 @@ type TruncatedError struct {
 	Offset int64  // where the last whole block ends
 	Size   int64  // how many bytes there are
 	Frames int    // the number of the last whole frame, 0 for none
+	// Inflated is set if the input is compressed: Offset and Size are then of
+	// the data that it expands to.
+	Inflated bool
 }
 
 // Error is one line: name, where the last whole block ends, what follows.
 func (e *TruncatedError) Error() string {
 	if e.Size == e.Offset {
-		return fmt.Sprintf("%s: cut: the compressed data end in the middle, with the last whole block (frame %d) at byte %d",
-			e.Name, e.Frames, e.Offset)
+		return fmt.Sprintf("%s: cut: the compressed data end in the middle, with the last whole block (frame %d) at %s",
+			e.Name, e.Frames, atByte(e.Offset, e.Inflated))
 	}
-	return fmt.Sprintf("%s: cut: the last whole block (frame %d) ends at byte %d, and %d bytes of the next follow",
-		e.Name, e.Frames, e.Offset, e.Size-e.Offset)
+	return fmt.Sprintf("%s: cut: the last whole block (frame %d) ends at %s, and %d bytes of the next follow",
+		e.Name, e.Frames, atByte(e.Offset, e.Inflated), e.Size-e.Offset)
 }
 
 // Unwrap returns [io.ErrUnexpectedEOF].

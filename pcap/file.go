@@ -13,21 +13,33 @@ import (
 // or a full disk, leaves nothing that looks like a result. Standard output,
 // pipes and devices are written directly.
 //
+// One run at a time writes PATH.partial: it is locked, and another that wants it
+// gets an [ErrBeingWritten]. What a killed run left there is written over. (Where
+// the system has no flock, an existing PATH.partial has to be removed by hand.)
+//
 // It is not synced to the disk before it gets its name: a crash of the machine
 // may cost the last seconds, a crash of the program does not.
 type File struct {
 	f       *os.File
 	path    string // where it is to be
 	partial string // where it is, if it is to be renamed
+	release func() // ends the claim to partial
 	closed  bool
 	err     error
 }
+
+// ErrBeingWritten: another run is writing the file, under its provisional name.
+// Compare with [errors.Is].
+var ErrBeingWritten = errors.New("another run is writing")
 
 var _ io.WriteCloser = (*File)(nil)
 
 // CreateFile creates the file path, or opens it when it is a pipe or a device;
 // "-" is the standard output, which Close leaves open. What stands at path stays
 // there until Close; where path is a symbolic link, what it points to is replaced.
+//
+// The error is [ErrBeingWritten], or the operating system's; also when
+// PATH.partial is a symbolic link, or otherwise no regular file.
 func CreateFile(path string) (*File, error) {
 	if path == "-" {
 		return &File{f: os.Stdout, path: "standard output"}, nil
@@ -47,11 +59,30 @@ func CreateFile(path string) (*File, error) {
 		return nil, &os.PathError{Op: "create", Path: path, Err: errors.New("is a directory")}
 	}
 	partial := target + ".partial"
-	f, err := os.Create(partial)
+	f, release, err := openPartial(partial)
 	if err != nil {
 		return nil, err
 	}
-	return &File{f: f, path: target, partial: partial}, nil
+	return &File{f: f, path: target, partial: partial, release: release}, nil
+}
+
+// notRegular returns an error that says what stands at path if that is no regular
+// file, and err otherwise.
+func notRegular(path string, err error) error {
+	st, serr := os.Lstat(path)
+	if serr != nil || st.Mode().IsRegular() {
+		return err
+	}
+	what := "no regular file"
+	switch {
+	case st.Mode()&os.ModeSymlink != 0:
+		what = "a symbolic link"
+	case st.IsDir():
+		what = "a directory"
+	case st.Mode()&os.ModeNamedPipe != 0:
+		what = "a pipe"
+	}
+	return &os.PathError{Op: "create", Path: path, Err: errors.New("there is " + what + " of that name; remove it")}
 }
 
 // isSpecial reports whether path is written directly: devices, pipes, and the
@@ -88,7 +119,13 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.err = f.f.Close()
-	if f.err == nil && f.partial != "" {
+	if f.partial == "" {
+		return f.err
+	}
+	// The claim lasts until the file has its name: whoever came in between would
+	// empty it.
+	defer f.release()
+	if f.err == nil {
 		if f.err = os.Rename(f.partial, f.path); f.err == nil {
 			f.partial = ""
 		}
@@ -105,5 +142,8 @@ func (f *File) Abort() {
 	f.closed, f.err = true, errors.New(f.Written()+": given up")
 	if f.f != os.Stdout {
 		f.f.Close()
+	}
+	if f.partial != "" {
+		f.release()
 	}
 }

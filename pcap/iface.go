@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
 )
@@ -35,6 +36,7 @@ type Interface struct {
 
 	res    resolution
 	offset int64 // seconds
+	kept   int   // what Stats takes, see ngScanner.keep
 }
 
 // Statistics is an interface statistics block.
@@ -48,7 +50,31 @@ type Statistics struct {
 	// Port is what a recording's comment says; IsPort tells whether there is one.
 	Port   PortCounters
 	IsPort bool
+
+	// Cut is why the recorded run ended before its time (a limit, a deadlock,
+	// an interrupt), as a recording's comment "vnr.cut=REASON" says; "" for a
+	// run that did not. It is text of the file: print it with [Printable].
+	Cut string
 }
+
+// maxCut bounds the reason in a comment, in bytes: it may name all that waited.
+const maxCut = 1000
+
+// cutComment formats why a run was cut short: the error on one line, printable,
+// at most maxCut bytes of it.
+func cutComment(why error) string {
+	reason := Printable(strings.ReplaceAll(why.Error(), "\n", "; "))
+	if len(reason) > maxCut {
+		n := maxCut - len("…")
+		for !utf8.RuneStart(reason[n]) {
+			n--
+		}
+		reason = reason[:n] + "…"
+	}
+	return cutPrefix + reason
+}
+
+const cutPrefix = "vnr.cut="
 
 // PortInfo is what a recording tells of a port in its interface block.
 type PortInfo struct {

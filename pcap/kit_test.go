@@ -3,6 +3,7 @@ package pcap_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +19,14 @@ import (
 	vswitch "github.com/vnreplay/vnreplay/switch"
 )
 
-// No test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// No test leaves a goroutine behind. Fuzzing has some of its own.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // tb is what the helpers need of a test; a rapid test has it too.
 type tb interface {

@@ -55,6 +55,9 @@ type Packet struct {
 	Flags     uint32
 	// ID is the packet id, 0 for none. In a recording, the number of the frame.
 	ID uint64
+
+	wireLen int  // the original length as the file has it, which may be too small
+	stray   bool // the block holds bytes that mean nothing: see strayBytes
 }
 
 // Section is one section header of a pcapng file.
@@ -73,6 +76,7 @@ type Section struct {
 type Reader struct {
 	name   string
 	format string
+	zip    bool // offsets count uncompressed bytes
 	closer io.Closer
 	src    source
 	err    error // what Next returns from now on
@@ -89,10 +93,8 @@ type source interface {
 	// next returns the next packet and what the scanner knows of it. data is
 	// valid until the next call.
 	next() (data []byte, iface int, at time.Time, sc *scanned, err error)
-	interfaces() []Interface
+	interfaces() []*Interface
 	sections() []Section
-	// changes counts the interface and statistics blocks read.
-	changes() int
 }
 
 // Open opens a capture; "-" is the standard input. The error is a
@@ -122,8 +124,8 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{name: name, metaErr: ErrNoMeta}
-	in := input{r: br, name: name}
+	rd := &Reader{name: name, zip: zipped, metaErr: ErrNoMeta}
+	in := input{r: br, name: name, zip: zipped}
 	switch k {
 	case kindPcapng:
 		rd.format = "pcapng"
@@ -172,7 +174,31 @@ func (r *Reader) MetaError() error { return r.metaErr }
 
 // Interfaces returns the interfaces read so far. After the last packet it is
 // complete, with statistics. The slice is the caller's; what Stats points to is shared.
-func (r *Reader) Interfaces() []Interface { return slices.Clone(r.src.interfaces()) }
+// It copies all of them; for that of a packet, take [Reader.Interface].
+func (r *Reader) Interfaces() []Interface {
+	ifaces := r.src.interfaces()
+	all := make([]Interface, len(ifaces))
+	for i, ifc := range ifaces {
+		all[i] = *ifc
+	}
+	return all
+}
+
+// Interface returns interface i of those read so far, such as a packet's.
+func (r *Reader) Interface(i int) Interface { return *r.src.interfaces()[i] }
+
+// CutShort returns why the recorded run ended before its time (see
+// [Statistics]), as far as that has been read, or "": statistics come last. It is
+// text of the file.
+func (r *Reader) CutShort() string {
+	ifaces := r.src.interfaces()
+	for _, ifc := range ifaces {
+		if st := ifc.Stats; st != nil && st.Cut != "" {
+			return st.Cut
+		}
+	}
+	return ""
+}
 
 // Sections returns the section headers read so far, of a pcapng file.
 func (r *Reader) Sections() []Section { return slices.Clone(r.src.sections()) }
@@ -206,6 +232,8 @@ func (r *Reader) Next() (*Packet, error) {
 		Direction: direction(sc.flags),
 		Flags:     sc.flags,
 		ID:        sc.id,
+		wireLen:   sc.origLen,
+		stray:     sc.stray,
 	}
 	return p, nil
 }
@@ -274,7 +302,7 @@ func newNgSource(in input) (*ngSource, error) {
 	ng, err := pcapgo.NewNgReader(s.scan, pcapgo.NgReaderOptions{
 		WantMixedLinkType: true,
 		SectionEndCallback: func(ifaces []pcapgo.NgInterface, info pcapgo.NgSectionInfo) {
-			s.describe(ifaces)
+			s.describe(ifaces[s.done-s.base:])
 			s.base = s.done
 			s.describeSection(info)
 			s.section++
@@ -296,12 +324,11 @@ func (s *ngSource) cause(err error) error {
 	return s.scan.damaged("%v", err)
 }
 
-// describe takes over the strings of the current section's interfaces.
-func (s *ngSource) describe(ifaces []pcapgo.NgInterface) {
-	for _, n := range ifaces[s.done-s.base:] {
-		ifc := &s.scan.ifaces[s.done]
-		ifc.Name = text([]byte(n.Name))
-		ifc.Description = text([]byte(n.Description))
+// describe takes over the strings of the next interfaces.
+func (s *ngSource) describe(fresh []pcapgo.NgInterface) {
+	for _, n := range fresh {
+		ifc := s.scan.ifaces[s.done]
+		ifc.Name, ifc.Description = untilNUL(n.Name), untilNUL(n.Description)
 		ifc.LinkType = int(n.LinkType)
 		if p, ok := parsePortInfo(ifc.Description, ifc.Comment); ok {
 			ifc.Port, ifc.IsPort = p, true
@@ -313,18 +340,19 @@ func (s *ngSource) describe(ifaces []pcapgo.NgInterface) {
 // describeSection takes over the strings of the section pcapgo is in.
 func (s *ngSource) describeSection(info pcapgo.NgSectionInfo) {
 	sec := &s.scan.sections[s.section]
-	sec.Hardware, sec.OS, sec.Application = text([]byte(info.Hardware)), text([]byte(info.OS)), text([]byte(info.Application))
+	sec.Hardware, sec.OS, sec.Application = untilNUL(info.Hardware), untilNUL(info.OS), untilNUL(info.Application)
 }
 
 func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
 	section := s.section
 	data, ci, err := s.ng.ZeroCopyReadPacketData()
 	if s.base+s.ng.NInterfaces() > s.done {
-		all := make([]pcapgo.NgInterface, s.ng.NInterfaces())
-		for i := range all {
-			all[i], _ = s.ng.Interface(i)
+		fresh := make([]pcapgo.NgInterface, 0, s.base+s.ng.NInterfaces()-s.done)
+		for i := s.done - s.base; i < s.ng.NInterfaces(); i++ {
+			n, _ := s.ng.Interface(i)
+			fresh = append(fresh, n)
 		}
-		s.describe(all)
+		s.describe(fresh)
 	}
 	if s.section > section && s.section < len(s.scan.sections) {
 		s.describeSection(s.ng.SectionInfo())
@@ -333,7 +361,7 @@ func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
 		return nil, 0, time.Time{}, nil, s.cause(err)
 	}
 	iface := s.base + ci.InterfaceIndex
-	sc, ifc := &s.scan.cur, &s.scan.ifaces[iface]
+	sc, ifc := &s.scan.cur, s.scan.ifaces[iface]
 	var at time.Time
 	if !sc.noTime {
 		at = ifc.res.time(sc.units, ifc.offset)
@@ -341,15 +369,14 @@ func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
 	return data, iface, at, sc, nil
 }
 
-func (s *ngSource) interfaces() []Interface { return s.scan.ifaces[:s.done] }
-func (s *ngSource) sections() []Section     { return s.scan.sections }
-func (s *ngSource) changes() int            { return s.scan.changes }
+func (s *ngSource) interfaces() []*Interface { return s.scan.ifaces[:s.done] }
+func (s *ngSource) sections() []Section      { return s.scan.sections }
 
 // pcapSource reads the classic format.
 type pcapSource struct {
 	scan   *pcapScanner
 	r      *pcapgo.Reader
-	ifaces []Interface
+	ifaces []*Interface
 }
 
 func newPcapSource(in input) (*pcapSource, string, error) {
@@ -358,7 +385,7 @@ func newPcapSource(in input) (*pcapSource, string, error) {
 	if s.r, err = pcapgo.NewReader(s.scan); err != nil {
 		return nil, "", s.cause(err)
 	}
-	s.ifaces = []Interface{s.scan.iface}
+	s.ifaces = []*Interface{&s.scan.iface}
 	format := "pcap, microseconds"
 	if s.r.Resolution() == gopacket.TimestampResolutionNanosecond {
 		format = "pcap, nanoseconds"
@@ -381,6 +408,5 @@ func (s *pcapSource) next() ([]byte, int, time.Time, *scanned, error) {
 	return data, 0, ci.Timestamp, &s.scan.cur, nil
 }
 
-func (s *pcapSource) interfaces() []Interface { return s.ifaces }
-func (s *pcapSource) sections() []Section     { return nil }
-func (s *pcapSource) changes() int            { return 1 }
+func (s *pcapSource) interfaces() []*Interface { return s.ifaces }
+func (s *pcapSource) sections() []Section      { return nil }

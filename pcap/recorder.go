@@ -265,6 +265,9 @@ func (r *Recorder) disconnected(e *vswitch.Disconnected) error {
 		Time: e.Time, Start: r.ports[e.Port.Number()].since, End: e.Time,
 		Received: c.RxFrames, Comments: []string{c.comment()},
 	}
+	if e.Cut != nil {
+		st.Comments = append(st.Comments, cutComment(e.Cut))
+	}
 	for _, l := range losses {
 		st.Dropped += c.RxLost[l]
 	}

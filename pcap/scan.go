@@ -1,6 +1,7 @@
 package pcap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ import (
 type input struct {
 	r    io.Reader
 	name string
+	zip  bool  // off counts uncompressed bytes
 	off  int64 // bytes consumed by whole blocks
 	buf  []byte
 }
@@ -53,7 +55,7 @@ func (in *input) fill(n int) error {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return io.ErrUnexpectedEOF
 		default:
-			return fmt.Errorf("%s: at byte %d: %w", in.name, in.off+int64(len(in.buf)), err)
+			return fmt.Errorf("%s: at %s: %w", in.name, atByte(in.off+int64(len(in.buf)), in.zip), err)
 		}
 	}
 	return nil
@@ -69,6 +71,7 @@ type scanned struct {
 	flags    uint32
 	id       uint64
 	comments []string
+	stray    bool // see strayBytes
 }
 
 // ngScanner scans pcapng.
@@ -82,9 +85,31 @@ type ngScanner struct {
 
 	// All sections and interfaces so far. pcapgo gives the strings and link types.
 	sections []Section
-	ifaces   []Interface
+	ifaces   []*Interface
 	base     int // the current section's first interface
-	changes  int // interface and statistics blocks
+	kept     int // bytes of what these hold, roughly
+}
+
+// Bounds of what is kept of a file while it is read. A file that a recording of
+// [maxInterfaces] ports makes is within them.
+const (
+	maxInterfaces = 1 << 16
+	maxSections   = 1 << 16
+	maxKept       = 32 << 20 // bytes of section, interface and statistics blocks
+	maxComments   = 1 << 18  // of one packet
+)
+
+// keep accounts for a block of n bytes with some comments, of which the strings
+// are kept until the end, and for what that replaces.
+func (s *ngScanner) keep(n, comments int, replaced *int) error {
+	const header = 16 // of a string
+	n += comments * header
+	s.kept += n - *replaced
+	*replaced = n
+	if s.kept > maxKept {
+		return s.damaged("the descriptions of sections and interfaces exceed %d bytes", maxKept)
+	}
+	return nil
 }
 
 var _ io.Reader = (*ngScanner)(nil)
@@ -106,7 +131,7 @@ func (s *ngScanner) Read(p []byte) (int, error) {
 
 // damaged is the error of the current block.
 func (s *ngScanner) damaged(format string, args ...any) error {
-	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged}
+	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged, Inflated: s.zip}
 }
 
 // next reads and checks the next block, and serves it if pcapgo is to see it.
@@ -157,7 +182,7 @@ func (s *ngScanner) next() error {
 // ended turns the end of the input within a block into a TruncatedError.
 func (s *ngScanner) ended(err error) error {
 	if err == io.ErrUnexpectedEOF {
-		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames}
+		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames, Inflated: s.zip}
 	}
 	return err
 }
@@ -200,16 +225,22 @@ func (s *ngScanner) sectionHeader(body []byte) error {
 	if !ok {
 		return s.damaged("options of the section header do not fit in it")
 	}
+	if len(s.sections) == maxSections {
+		return s.damaged("more than %d sections", maxSections)
+	}
 	s.sections = append(s.sections, section)
 	s.base = len(s.ifaces)
-	return nil
+	return s.keep(len(body), len(section.Comments), new(int))
 }
 
 func (s *ngScanner) interfaceBlock(body []byte) error {
 	if len(body) < 8 {
 		return s.damaged("interface block of %d bytes", len(body)+12)
 	}
-	ifc := Interface{
+	if len(s.ifaces) == maxInterfaces {
+		return s.damaged("more than %d interfaces", maxInterfaces)
+	}
+	ifc := &Interface{
 		ID:      len(s.ifaces) - s.base,
 		Section: len(s.sections),
 		SnapLen: int(min(s.order.Uint32(body[4:]), 1<<31-1)),
@@ -238,8 +269,7 @@ func (s *ngScanner) interfaceBlock(body []byte) error {
 		return s.damaged("interface %d has a time resolution (if_tsresol %#x) that 64 bits do not hold", ifc.ID, uint8(ifc.res))
 	}
 	s.ifaces = append(s.ifaces, ifc)
-	s.changes++
-	return nil
+	return s.keep(len(body), 0, new(int))
 }
 
 // packet decodes an enhanced or obsolete packet block, and takes its options out
@@ -268,7 +298,7 @@ func (s *ngScanner) packet(kind uint32, body []byte) error {
 	}
 	ok := eachOption(body[end:], s.order, func(code int, value []byte) {
 		switch {
-		case code == optComment:
+		case code == optComment && len(s.cur.comments) <= maxComments:
 			s.cur.comments = append(s.cur.comments, text(value))
 		case code == optPacketFlags && len(value) == 4:
 			s.cur.flags = s.order.Uint32(value)
@@ -276,13 +306,55 @@ func (s *ngScanner) packet(kind uint32, body []byte) error {
 			s.cur.id = s.order.Uint64(value)
 		}
 	})
-	if !ok {
+	switch {
+	case !ok:
 		return s.damaged("options of the packet do not fit in its block")
+	case len(s.cur.comments) > maxComments:
+		return s.damaged("packet with more than %d comments", maxComments)
 	}
+	s.cur.stray = strayBytes(body[fixed+int(length):end], body[end:], s.order)
 	s.frames++
 	s.cur.frame = s.frames
 	s.shorten(12 + end)
 	return nil
+}
+
+// strayBytes reports whether there are bytes in the padding or the options of a
+// packet that no reader takes for anything: padding that is not zero, options that
+// nobody has defined or of the wrong length, options without an end, bytes behind
+// it. No writer leaves such; a damaged file may.
+func strayBytes(pad, opts []byte, order binary.ByteOrder) bool {
+	zero := func(b []byte) bool {
+		for _, c := range b {
+			if c != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	if !zero(pad) {
+		return true
+	}
+	if len(opts) == 0 {
+		return false
+	}
+	for len(opts) >= 4 {
+		code, n := int(order.Uint16(opts)), int(order.Uint16(opts[2:]))
+		switch {
+		case code == optEnd:
+			return len(opts) > 4
+		case code == optPacketFlags && n != 4, code == optPacketID && n != 8:
+			return true
+		case code > optLastPacket && code != optCustomText && code != optCustom && code != optCustomTextNo && code != optCustomNo:
+			return true
+		case !zero(opts[4+n : 4+padded(n)]):
+			return true
+		case code == optComment && bytes.HasPrefix(opts[4:4+n], []byte("vnr.")) && bytes.IndexByte(opts[4:4+n], 0) >= 0:
+			return true // text cuts it off there
+		}
+		opts = opts[4+padded(n):]
+	}
+	return true
 }
 
 // shorten makes the current block n bytes long.
@@ -322,7 +394,7 @@ func (s *ngScanner) statistics(body []byte) error {
 	if int64(id) >= int64(len(s.ifaces)-s.base) {
 		return s.damaged("statistics of interface %d; the section has %d so far", id, len(s.ifaces)-s.base)
 	}
-	ifc := &s.ifaces[s.base+int(id)]
+	ifc := s.ifaces[s.base+int(id)]
 	stamp := func(b []byte) uint64 { return uint64(s.order.Uint32(b))<<32 | uint64(s.order.Uint32(b[4:])) }
 	st := &Statistics{Time: ifc.res.time(stamp(body[4:]), ifc.offset)}
 	ok := eachOption(body[fixed:], s.order, func(code int, value []byte) {
@@ -331,6 +403,8 @@ func (s *ngScanner) statistics(body []byte) error {
 			st.Comments = append(st.Comments, c)
 			if p, ok := parsePortCounters(c); ok {
 				st.Port, st.IsPort = p, true
+			} else if reason, ok := strings.CutPrefix(c, cutPrefix); ok {
+				st.Cut = reason
 			}
 			return
 		}
@@ -352,14 +426,14 @@ func (s *ngScanner) statistics(body []byte) error {
 		return s.damaged("options of the statistics do not fit in their block")
 	}
 	ifc.Stats = st
-	s.changes++
-	return nil
+	return s.keep(len(body), len(st.Comments), &ifc.kept)
 }
 
 // text is a string of a file: bytes up to a NUL, if there is one, since some
 // writers terminate strings.
-func text(b []byte) string {
-	s := string(b)
+func text(b []byte) string { return untilNUL(string(b)) }
+
+func untilNUL(s string) string {
 	if i := strings.IndexByte(s, 0); i >= 0 {
 		s = s[:i]
 	}

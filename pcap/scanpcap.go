@@ -52,12 +52,12 @@ func (s *pcapScanner) Read(p []byte) (int, error) {
 }
 
 func (s *pcapScanner) damaged(format string, args ...any) error {
-	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged}
+	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged, Inflated: s.zip}
 }
 
 func (s *pcapScanner) ended(err error) error {
 	if err == io.ErrUnexpectedEOF {
-		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames}
+		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames, Inflated: s.zip}
 	}
 	return err
 }
@@ -79,8 +79,7 @@ func (s *pcapScanner) next() error {
 	if err := s.fill(recordHeader + int(captured)); err != nil {
 		return s.ended(err)
 	}
-	original = max(original, captured)
-	s.order.PutUint32(s.buf[12:], original)
+	s.order.PutUint32(s.buf[12:], max(original, captured))
 	s.frames++
 	s.cur.frame, s.cur.origLen = s.frames, int(original)
 	s.off += int64(len(s.buf))

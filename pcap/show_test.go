@@ -27,3 +27,26 @@ func TestShowLines(t *testing.T) {
 	line(packet(12, 2*time.Second, pcap.Outbound, "vnr.fault=what"), client)
 	golden(t, "show.golden", b.String())
 }
+
+// Of a frame that is not decoded the line tells its length and why, and invents
+// no addresses.
+func TestUndecodedFramesHaveNoAddresses(t *testing.T) {
+	sll := append([]byte{0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0, 0x88, 0xb5}, "payload"...)
+	for _, c := range []struct {
+		link int
+		data []byte
+		want string
+	}{
+		{147, make([]byte, 60), "len 60 [link type 147 is not supported]"},
+		{pcap.LinkEthernet, make([]byte, 9), "len 9 [Ethernet header: 9 bytes, want 14]"},
+		{pcap.LinkRaw, []byte{0xff, 1, 2}, "len 3 [IP header: version 15]"},
+		{pcap.LinkNull, []byte{2, 0, 0, 0, 0xff}, "len 1 [IP header: version 15]"},
+		{pcap.LinkSLL, sll, "02:00:00:00:00:09: ethertype 0x88b5 len 7"},
+		{pcap.LinkEthernet, make([]byte, 60), "00:00:00:00:00:00 > 00:00:00:00:00:00: 802.3 len 0"},
+	} {
+		var d pcap.Describer
+		if got := d.Frame(c.link, c.data, len(c.data)); got != c.want {
+			t.Errorf("link type %d:\n got %s\nwant %s", c.link, got, c.want)
+		}
+	}
+}

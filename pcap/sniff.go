@@ -62,7 +62,7 @@ func sniff(r io.Reader, name string) (_ *bufio.Reader, k kind, zipped bool, err 
 	if head[0] == 0x1f && len(head) > 1 && head[1] == 0x8b {
 		z, err := gzip.NewReader(br)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil, 0, true, &TruncatedError{Name: name}
+			return nil, 0, true, &TruncatedError{Name: name, Inflated: true}
 		}
 		if err != nil {
 			return nil, 0, false, &FormatError{Name: name, Reason: "starts like gzip: " + err.Error(), Kind: ErrNotCapture}
@@ -70,11 +70,25 @@ func sniff(r io.Reader, name string) (_ *bufio.Reader, k kind, zipped bool, err 
 		zipped = true
 		br = bufio.NewReaderSize(&inflated{z: z, name: name}, readBuffer)
 		if head, err = peek(br, name); err != nil {
-			return nil, 0, true, err
+			return nil, 0, true, inflatedError(err)
 		}
 	}
 	k, err = identify(head, name)
+	if zipped {
+		err = inflatedError(err)
+	}
 	return br, k, zipped, err
+}
+
+// inflatedError marks an error of reading that is about uncompressed data.
+func inflatedError(err error) error {
+	switch e := err.(type) {
+	case *TruncatedError:
+		e.Inflated = true
+	case *FormatError:
+		e.Inflated = true
+	}
+	return err
 }
 
 // peek returns up to four bytes, at least one.

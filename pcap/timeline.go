@@ -56,7 +56,6 @@ type timeline struct {
 	owner map[vswitch.MAC][]int // ports by address, in order of connection
 	names map[string][]int      // ports by name, likewise
 	known int                   // interfaces in these maps
-	seen  int                   // of the reader's changes
 
 	next   *Packet // read, and not yet of the batch
 	end    error   // why there is no next
@@ -73,8 +72,8 @@ type timeline struct {
 }
 
 type timelinePort struct {
-	Interface
-	book PortBook
+	*Interface // the reader's: it gets its statistics when they are read
+	book       PortBook
 }
 
 // arrivals is a heap of deliveries in their order.
@@ -173,30 +172,20 @@ func isCut(err error) bool {
 	return errors.As(err, &cut)
 }
 
-// advance reads the next packet, and takes note of ports that came and went.
+// advance reads the next packet, and takes note of ports that came.
 func (t *timeline) advance() {
 	t.next, t.end = t.r.Next()
-	if t.seen == t.r.src.changes() {
-		return
-	}
-	t.seen = t.r.src.changes()
 	ifaces := t.r.src.interfaces()
-	for i := range ifaces {
-		if i == len(t.ports) {
-			t.ports = append(t.ports, timelinePort{})
-		}
-		t.ports[i].Interface = ifaces[i]
-	}
 	for ; t.known < len(ifaces); t.known++ {
-		p := &t.ports[t.known]
-		p.book.Name = p.Name
+		p := ifaces[t.known]
+		t.ports = append(t.ports, timelinePort{Interface: p, book: PortBook{Name: p.Name}})
 		t.owner[p.Port.MAC] = append(t.owner[p.Port.MAC], t.known)
 		t.names[p.Name] = append(t.names[p.Name], t.known)
 	}
 }
 
 func (t *timeline) wrong(p *Packet, format string, args ...any) error {
-	return fmt.Errorf("%s: frame %d (byte %d) %s: %w", t.r.Name(), p.Number, p.Offset, fmt.Sprintf(format, args...), ErrNotRecording)
+	return fmt.Errorf("%s: frame %d (%s) %s: %w", t.r.Name(), p.Number, atByte(p.Offset, t.r.zip), fmt.Sprintf(format, args...), ErrNotRecording)
 }
 
 // present reports whether port i was connected when frame seq entered.
@@ -256,7 +245,7 @@ func (t *timeline) receivers(p *Packet, f *Fate) ([]int, error) {
 func (t *timeline) send(p *Packet) error {
 	parsed, err := ParseFate(p.Comments)
 	if err != nil {
-		return fmt.Errorf("%s: frame %d (byte %d): %w", t.r.Name(), p.Number, p.Offset, err)
+		return fmt.Errorf("%s: frame %d (%s): %w", t.r.Name(), p.Number, atByte(p.Offset, t.r.zip), err)
 	}
 	f := &frameFate{Fate: parsed}
 	from := &t.ports[p.Interface]

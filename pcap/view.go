@@ -76,6 +76,9 @@ func Split(dir string, r *Reader) ([]string, error) {
 		if one := byName[ifc.Name]; one != nil {
 			return one, nil
 		}
+		if len(files) == maxSplit {
+			return nil, fmt.Errorf("%s: more than %d ports, a file for each is too many; write the views of those that matter", r.Name(), maxSplit)
+		}
 		path := filepath.Join(dir, fileName(ifc)+".pcapng")
 		f, err := CreateFile(path)
 		if err != nil {
@@ -100,6 +103,9 @@ func Split(dir string, r *Reader) ([]string, error) {
 	}
 	return paths, err
 }
+
+// maxSplit bounds the files that Split has open at once.
+const maxSplit = 4096
 
 // fileName is the name of a port if it is fit for a file, "portN" otherwise:
 // names in a file from elsewhere may be anything.
@@ -160,7 +166,7 @@ func (v *views) newView(w io.Writer, name, what string, buffer int) (*view, erro
 // keep their order.
 func (v *views) addInterfaces() error {
 	for i := len(v.of); i < v.t.known; i++ {
-		ifc := &v.t.ports[i].Interface
+		ifc := v.t.ports[i].Interface
 		one, err := v.choose(ifc)
 		if err != nil {
 			return err

@@ -324,7 +324,7 @@ func (p *datagramPeer) send(d *Datagram) {
 	for _, f := range d.frames {
 		packet := bytes.Clone(f.packet())
 		copy(packet[f.IP.HeaderLen:], segment[f.IP.FragOffset:])
-		p.st.port.Send(pcap.Ethernet(p.host.mac, p.st.mac, packet))
+		p.st.send(pcap.Ethernet(p.host.mac, p.st.mac, packet))
 		if len(f.VLANs) > 0 {
 			p.e.report.count("vlan")
 		}
@@ -357,6 +357,6 @@ func (p *datagramPeer) sendUnreachable() {
 	message := append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, p.quote[:min(len(p.quote), maxQuote)]...)
 	frame, err := pcap.BuildIP(p.host.mac, p.st.mac, p.local.Addr(), p.remote.Addr(), proto, 64, message)
 	if err == nil {
-		p.st.port.Send(frame)
+		p.st.send(frame)
 	}
 }

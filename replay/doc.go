@@ -17,6 +17,8 @@
 //     neighbour solicitations for its addresses and hands frames to its peers.
 //   - A tcpPeer, or a datagramPeer (UDP and ICMP echo), plays one conversation:
 //     an event-driven machine that the world's loop calls; it has no goroutine.
+//   - A watcher, a rule of the switch that changes nothing, sees what live hosts
+//     send to addresses that nobody plays.
 //   - [Transcript] is the default application of a live side: it says what a
 //     capture says it said. Any func(context, host) can take its place.
 //
@@ -24,17 +26,22 @@
 //
 // It sends its captured segments, in order. Each waits until what it
 // acknowledges (in bytes of the stream, SYN and FIN counted; SACK blocks too) has
-// been received from the live side, and at least as long after the one before as
-// in the capture. Numbers of the live side's (acknowledgements, SACK blocks,
+// been received from the live side, and as long as in the capture after the one
+// before it or, if that was later there, after the arrival of what it acknowledges.
+// Numbers of the live side's (acknowledgements, SACK blocks,
 // timestamp echoes, an ephemeral port, an echo identifier) are mapped to those it
 // uses now. The played side's own numbers stay as captured. It keeps within the
 // live side's receive window.
 //
 // A live side that segments differently may wait for an acknowledgement that
 // the captured peer sent only later. Then the played side acknowledges what it
-// has, after [StallDelay] when its next segment waits for the live side and after
-// [AckDelay] when it waits for its time. Such acknowledgements are synthetic:
-// they are counted, and bounded.
+// has. If its next segment acknowledges that and more, this is the first part of
+// a captured acknowledgement (ack-split), and comes as a receiver's would: after
+// [SplitDelay] when two segments or more are there, else after [StallDelay].
+// Others come after [StallDelay] when the next segment waits for the live side,
+// and after [AckDelay] when it waits for its time. They are synthetic: counted,
+// bounded, and, because a recording has no comment for them, named by their frame
+// numbers in the report ([Report.SyntheticFrames]).
 //
 // If the live side does not send what is waited for within [Patience] of virtual
 // time, that is a divergence.
@@ -43,15 +50,21 @@
 //
 // Streams, not segments: the bytes each live side sends per connection, byte by
 // byte; that it opens and accepts the connections, closes (FIN) and resets where
-// the capture has it; that it acknowledges all that was played; its datagrams
-// and echo replies one by one; that no answer comes before its request; and that
-// nothing follows the last expected byte, datagram or connection, for [Linger]
-// of virtual time. Retransmissions of the live side and synthetic
+// the capture has it; that it acknowledges all that was played, or before a reset
+// what it acknowledges there; its datagrams and echo replies one by one; that no
+// answer comes before its request; that it sends nothing to addresses that nobody
+// plays (even to look for their MAC) unless the capture shows it; and that nothing
+// follows the last expected byte, datagram or connection, for [Linger] of virtual
+// time. Bytes of the played side count as covered when they are acknowledged. Retransmissions of the live side and synthetic
 // acknowledgements are bounded ([MaxRetransmits], [MaxSynthetic]).
 //
 // An answer, over TCP, is where the live side went on after both sides had
-// received all that was sent, and it must have received the first new byte
-// again. Bytes that were under way in both directions at once may be independent
+// received all that was sent. Before its first byte it must have received the
+// first byte of the request again, and before its last byte all that it had
+// acknowledged with the answer. Where it got a part of the request, and 20 ms or
+// more later another, it must have received all that before the first byte: a live
+// side that answers requests in a row faster than that would be taken for one that
+// does not wait for their end. Bytes that were under way in both directions at once may be independent
 // of each other, and so may be a whole conversation from another.
 //
 // What differs without harm is counted by name in [Report.Normalised]:
@@ -63,15 +76,16 @@
 //	segmentation          a segment of the live side with other bounds
 //	ack-moved             a played acknowledgement in the middle of such a segment, moved to its end
 //	ack-merged            one that thereby became equal to the one before, and was left out
+//	ack-split             a played acknowledgement, said in parts as the bytes came
 //	ack-apart             one that the capture has on a segment that is not new this time
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
 //	vlan                  a played frame's VLAN tags, left out
-//	datagram-order        datagrams of the live side in another order
+//	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture
 //	closed-after-capture  a close after the last captured byte of a connection still open then
-//	reset-after-close     a reset after both sides had closed
+//	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
 //
 // # What a capture must have
 //

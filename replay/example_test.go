@@ -72,14 +72,14 @@ func ExampleRun() {
 	report.Print(os.Stdout)
 	// Output:
 	// diverged: 10-interactive.a.pcapng, live 10.77.0.2 (line server)
-	// first divergence, 2.624285s into the replay: byte 48 differs
+	// first divergence, 2.623167s into the replay: byte 48 differs
 	//   conversation 1: TCP 10.77.0.1:55024 > 10.77.0.2:7010
 	//   10.77.0.2:7010 > 10.77.0.1:55024, stream offset 48, frame 69 of 10-interactive.a.pcapng
 	//   expected  206f6b0a 3e206361 74202f65 74632f6d 6f746420 6f6b0a | ok.> cat /etc/motd ok.|
 	//   actual    3a203320 64617973 0a |: 3 days.|
 	//   Wireshark: ip.addr == 10.77.0.1 && ip.addr == 10.77.0.2 && tcp.port == 55024 && tcp.port == 7010
-	// coverage: 0/1 conversations, 42.8 % of 112 bytes
+	// coverage: 0/1 conversations, 66.9 % of 112 bytes
 	// normalised: isn 1, segmentation 1
 	// live side: 5 segments with data or FIN, 0 retransmissions; played side: 0 synthetic acknowledgements
-	// time: 2.624285s virtual, 3.927331s in the capture; seed 0
+	// time: 2.623167s virtual, 3.927331s in the capture; seed 0
 }

@@ -203,8 +203,8 @@ func TestRecordReplay(t *testing.T) {
 		if often > 0 && (p.view == "" || !strings.HasPrefix(p.name, "udp") && !strings.HasPrefix(p.name, "ping")) { // a view lacks the datagrams that were lost on the way to it
 			r := vswitch.NewRand(seed, "test faults")
 			p.fault = func(f *vswitch.Frame) (v vswitch.Verdict) {
-				if r.Uint32N(1000) >= often {
-					return v
+				if r.Uint32N(1000) >= often || f.Data[12] == 8 && f.Data[13] == 6 {
+					return v // ARP is not played: what waits for it in the capture does not now
 				}
 				switch r.Uint32N(5) {
 				case 0, 1:

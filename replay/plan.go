@@ -161,6 +161,13 @@ func (e *engine) addHost(m *machine) error {
 	for _, a := range m.addrs {
 		cfg.Addrs = append(cfg.Addrs, network(a, m.peers))
 	}
+	// What an application sends beyond its networks goes to a peer, who does not
+	// take it: so it is seen.
+	for _, q := range m.peers {
+		if !slices.ContainsFunc(cfg.Gateways, func(g netip.Addr) bool { return g.Is4() == q.Is4() }) {
+			cfg.Gateways = append(cfg.Gateways, q)
+		}
+	}
 	h, err := vnetif.NewHost(e.sw, cfg)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ const (
 	maxMore       = 5
 	maxUnplayable = 5
 	maxNotes      = 5
+	maxFrames     = 8
 )
 
 // Print writes the report for people, in at most 40 lines of printable text.
@@ -35,6 +36,9 @@ func (r *Report) Print(w io.Writer) error {
 		}
 		line("normalised: %s", strings.Join(s, ", "))
 	}
+	if n := r.counted("datagram-order"); n > 0 {
+		line("order: the live side sent %s in another order than the capture has", count(n, "datagram"))
+	}
 	for i, n := range r.Notes {
 		if i == maxNotes {
 			line("note: and %d more notes", len(r.Notes)-i)
@@ -43,7 +47,7 @@ func (r *Report) Print(w io.Writer) error {
 		line("note: %s", n)
 	}
 	if len(r.Conversations) > 0 {
-		line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), count(r.Synthetic, "synthetic acknowledgement"))
+		line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), r.syntheticText())
 		line("time: %v virtual, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), r.Captured.Round(time.Microsecond), r.Seed)
 	}
 	if r.transcript && len(r.Conversations) > 0 {
@@ -117,6 +121,28 @@ func (r *Report) printDivergences(line func(string, ...any)) {
 		}
 		line("  %v %s: %s", d.At.Round(time.Microsecond), d.direction(), clip(d.Text, 160))
 	}
+}
+
+// syntheticText counts the synthetic acknowledgements, and says which frames of the
+// recording they are.
+func (r *Report) syntheticText() string {
+	s := count(r.Synthetic, "synthetic acknowledgement")
+	if !r.recorded || len(r.SyntheticFrames) == 0 {
+		return s
+	}
+	var frames []string
+	for i, n := range r.SyntheticFrames {
+		if i == maxFrames {
+			frames = append(frames, "...")
+			break
+		}
+		frames = append(frames, fmt.Sprint(n))
+	}
+	what := "frame"
+	if len(frames) > 1 {
+		what = "frames"
+	}
+	return fmt.Sprintf("%s (%s %s of the recording)", s, what, strings.Join(frames, ", "))
 }
 
 // dump shows the first 32 bytes, or that there is nothing.

@@ -70,12 +70,17 @@ type Report struct {
 	// live sides sent with data or FIN, and CapturedSegments what the capture has.
 	Retransmits, Synthetic, Segments, CapturedSegments int
 
+	// SyntheticFrames are the numbers of the synthetic acknowledgements' frames in
+	// a recording of the replay, as Wireshark shows them.
+	SyntheticFrames []uint64
+
 	// Virtual is how long the conversations took on the world's clock; Captured,
 	// how long they took in the capture.
 	Virtual, Captured time.Duration
 	Stats             vswitch.Stats
 
 	partialOK  bool
+	recorded   bool // a recording is made
 	transcript bool
 	hosts      []*liveHost
 	perConv    map[*Played]*budget
@@ -107,7 +112,7 @@ type Divergence struct {
 }
 
 func newReport(a *Analysis, o Options) *Report {
-	r := &Report{Capture: a.Capture, Live: o.Live, Seed: o.Seed, partialOK: o.AllowPartial, perConv: map[*Played]*budget{}}
+	r := &Report{Capture: a.Capture, Live: o.Live, Seed: o.Seed, recorded: o.Recorder != nil, partialOK: o.AllowPartial, perConv: map[*Played]*budget{}}
 	for _, l := range o.Live {
 		r.transcript = r.transcript || l.App == nil
 	}
@@ -116,6 +121,16 @@ func newReport(a *Analysis, o Options) *Report {
 
 func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// counted returns how often a normalisation was met.
+func (r *Report) counted(name string) int {
+	for _, c := range r.Normalised {
+		if c.Name == name {
+			return c.N
+		}
+	}
+	return 0
 }
 
 func (r *Report) count(name string) {

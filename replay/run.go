@@ -20,6 +20,10 @@ const (
 	// next captured segment waits for more of them. It is under every stack's
 	// smallest retransmission timeout.
 	StallDelay = 40 * time.Millisecond
+	// SplitDelay is the same when it waits for the rest of what it acknowledges, and
+	// two segments or more have come: receivers acknowledge at least every second
+	// (RFC 9293, 3.8.6.3).
+	SplitDelay = 10 * time.Microsecond
 	// AckDelay is the same when the next captured segment only waits for its time.
 	AckDelay = 150 * time.Millisecond
 	// Linger is how long the world goes on after the last conversation, for what
@@ -36,8 +40,9 @@ var (
 )
 
 // App is the application of a live side. It is called when the world starts,
-// on a goroutine of the world, and may block. When the replay is over its calls
-// return net.ErrClosed. An error other than that is a divergence.
+// on a goroutine of the world, and may block. When the replay is over its context
+// is cancelled and its calls return net.ErrClosed, which it may return then. Any
+// other error is a divergence, and so is that one before.
 type App func(ctx context.Context, h *vnetif.Host) error
 
 // Live chooses an address of the capture to be live.
@@ -159,6 +164,7 @@ func (e *engine) build() (err error) {
 			return err
 		}
 	}
+	e.watch()
 	for _, c := range plan.conversations {
 		p := e.newPeer(c.conv, c.live)
 		e.peers = append(e.peers, p)
@@ -183,7 +189,8 @@ func (e *engine) addApp(l Live) {
 	}
 	e.world.Background("app "+l.Addr.String(), func(ctx context.Context) error {
 		err := app(ctx, h.Host)
-		if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, context.Canceled) {
+		ending := ctx.Err() != nil && (errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled))
+		if err != nil && !ending {
 			e.report.appFailed(e, l, err)
 		}
 		return nil

@@ -19,6 +19,11 @@ type station struct {
 	addrs []netip.Addr
 	parts reassembler
 
+	// Frames sent, those of them that entered the switch, and which ones to note
+	// the numbers of.
+	sent, seen int
+	marked     []int
+
 	peers map[peerKey]frameTaker
 	// waiting are the peers whose live end opens, until it does, in the order of
 	// the capture.
@@ -40,7 +45,7 @@ func (s *station) Deliver(data []byte) {
 	case d.ARP != nil:
 		if d.ARP.Operation == 1 && slices.Contains(s.addrs, d.ARP.TargetIP) {
 			if f, err := pcap.BuildARPReply(d.ARP, s.mac); err == nil {
-				s.port.Send(f)
+				s.send(f)
 			}
 		}
 		return
@@ -49,7 +54,7 @@ func (s *station) Deliver(data []byte) {
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type == 135:
 		if slices.Contains(s.addrs, d.ICMP.Target) {
 			if f, err := pcap.BuildNeighborAdvertisement(d, s.mac); err == nil {
-				s.port.Send(f)
+				s.send(f)
 			}
 		}
 		return
@@ -78,6 +83,25 @@ func (s *station) Deliver(data []byte) {
 				p.take(d, data)
 			}
 		}
+	}
+}
+
+// send puts a frame on the cable.
+func (s *station) send(frame []byte) {
+	if s.port.Send(frame) == nil {
+		s.sent++
+	}
+}
+
+// mark notes that the frame sent last is not of the capture.
+func (s *station) mark() { s.marked = append(s.marked, s.sent) }
+
+// entered is told the number of each frame as it enters the switch, in order.
+func (s *station) entered(number uint64) {
+	s.seen++
+	if len(s.marked) > 0 && s.marked[0] == s.seen {
+		s.marked = s.marked[1:]
+		s.e.report.SyntheticFrames = append(s.e.report.SyntheticFrames, number)
 	}
 }
 
@@ -159,7 +183,7 @@ func (s *station) unexpected(proto Proto, local, live netip.AddrPort, d *pcap.De
 			Ack: d.TCP.Seq + 1, Flags: pcap.RST | pcap.ACK,
 		})
 		if err == nil {
-			s.port.Send(reset)
+			s.send(reset)
 		}
 	}
 }

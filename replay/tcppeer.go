@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -14,11 +15,12 @@ import (
 // 1 the first byte's.
 type tcpPeer struct {
 	*Played
-	out, in *Stream    // what it plays; what the live end is to send
-	segs    []*segment // of out, those that are sent
-	seen    []int64    // for each of segs: up to where in had been seen when it was captured
-	next    int        // of segs
-	aborts  bool       // the last of segs is a RST
+	out, in *Stream         // what it plays; what the live end is to send
+	segs    []*segment      // of out, those that are sent
+	seen    []int64         // for each of segs: up to where in had been seen when it was captured
+	brought []time.Duration // for each of segs: when what it acknowledges was captured
+	next    int             // of segs
+	aborts  bool            // the last of segs is a RST
 
 	// The live end's.
 	open    bool   // its SYN came
@@ -41,63 +43,21 @@ type tcpPeer struct {
 	ack     int64   // the highest acknowledgement sent, 0 for none
 	lastAck int64   // of the last captured segment sent, as captured
 	bounds  []int64 // where segments of the live side end, from p.ack on
+	came    []arrival
 	tsval   uint32
 	lastWin uint16
 	turns   []turn
 
 	timer, stall, patience vswitch.Timer
+	stallAt                time.Time // when stall fires, if it is armed
+	unacked                time.Time // since when the live side has sent more than ack, if it has
+	unackedFrom            int64     // ack at that time
 }
 
-// turn is a place where the live side answered: it sent its byte at only after the
-// played byte after had arrived.
-type turn struct{ at, after int64 }
-
-// retransmitted is how late what was lost comes again, at least: stacks wait for
-// 200 ms or more.
-const retransmitted = 190 * time.Millisecond
-
-// findTurns finds the answers of the live side whose requests are clear: bytes of
-// the played side, sent when each side had received all that the other had sent,
-// that the live side had acknowledged some of when it went on. What is in flight
-// in both directions at once (an echo, a pipeline) may be independent. And what
-// follows a full segment may belong to it, and be late because it was lost before
-// the place of the capture.
-func (p *tcpPeer) findTurns() {
-	var liveHigh, liveAck, high int64 // stream offsets
-	var run *turn
-	clear := false
-	last, full := 0, 0 // lengths of live segments: the last one's, the longest
-	for _, s := range p.in.segments {
-		full = max(full, s.len)
-	}
-	lossy := p.in.Retransmitted+p.out.Retransmitted > 0
-	var asked time.Duration
-	i := 0
-	live := func(before int) {
-		for ; i < len(p.in.segments) && p.in.segments[i].frame.Number < before; i++ {
-			s := p.in.segments[i]
-			from, to := s.seq-1, s.seq-1+int64(s.len)
-			if s.len > 0 && to > liveHigh {
-				late := s.frame.At-asked >= retransmitted
-				if run != nil && clear && from == run.at && s.ack-1 > run.after && !(late && (lossy || last == full)) {
-					p.turns = append(p.turns, *run)
-				}
-				liveHigh, run, last = to, nil, s.len
-			}
-			liveAck = max(liveAck, s.ack-1)
-		}
-	}
-	for _, s := range p.out.segments {
-		live(s.frame.Number)
-		if to := s.seq - 1 + int64(s.len); s.len > 0 && to > high {
-			if run == nil {
-				run, asked = &turn{at: liveHigh, after: high}, s.frame.At
-				clear = s.seq-1 == high && s.ack-1 >= liveHigh && liveAck >= high
-			}
-			high = to
-		}
-	}
-	live(1 << 62)
+// arrival is when the live side's stream had come up to a number.
+type arrival struct {
+	to int64
+	at time.Time
 }
 
 // piece is a run of bytes that came before its place in the stream.
@@ -110,16 +70,26 @@ type piece struct {
 func newTCPPeer(p *Played) *tcpPeer {
 	t := &tcpPeer{Played: p, out: p.Streams[p.me], in: p.Streams[p.Live]}
 	i, high := 0, int64(0)
+	type captured struct {
+		to int64
+		at time.Duration
+	}
+	var seen []captured
 	for _, s := range t.out.segments {
 		for ; i < len(t.in.segments) && t.in.segments[i].frame.Number < s.frame.Number; i++ {
-			if x := t.in.segments[i]; x.end() > x.seq {
-				high = max(high, x.end())
+			if x := t.in.segments[i]; x.end() > x.seq && x.end() > high {
+				high = x.end()
+				seen = append(seen, captured{high, x.frame.At})
 			}
 		}
 		if s.lost {
 			continue // it did not reach the live end then, and does not now
 		}
-		t.segs, t.seen = append(t.segs, s), append(t.seen, high)
+		at := time.Duration(0)
+		if k, _ := slices.BinarySearchFunc(seen, s.ack, func(c captured, ack int64) int { return cmp.Compare(c.to, ack) }); k < len(seen) {
+			at = seen[k].at
+		}
+		t.segs, t.seen, t.brought = append(t.segs, s), append(t.seen, high), append(t.brought, at)
 	}
 	// Resets at the end are one: what the live side does after the first is its
 	// own affair.
@@ -166,11 +136,8 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 		return
 	}
 	if t.Flags.Has(pcap.ACK) {
-		if a := near(p.acked, t.Ack-p.out.isn); p.out.known && a >= p.acked {
-			if a > p.acked {
-				p.progress()
-			}
-			p.acked, p.window = a, int64(t.Window)
+		if p.acknowledged(t) {
+			p.window = int64(t.Window)
 			if !t.Flags.Has(pcap.SYN) {
 				p.window <<= p.scale
 			}
@@ -190,6 +157,34 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 	if !p.done {
 		p.advance()
 	}
+}
+
+// acknowledged takes an acknowledgement of the live side, and reports whether it
+// is not an old one.
+func (p *tcpPeer) acknowledged(t *pcap.TCP) bool {
+	a := near(p.acked, t.Ack-p.out.isn)
+	if !p.out.known || a < p.acked {
+		return false
+	}
+	if a > p.acked {
+		p.progress()
+	}
+	p.acked = a
+	p.Matched[p.me] = min(max(a-1, 0), int64(len(p.out.Data)))
+	return true
+}
+
+// owed is the acknowledgement that the live side gives in the capture: of all
+// that was played, if the capture does not have it reset the connection, else of
+// as much as there.
+func (p *tcpPeer) owed() int64 {
+	if !p.out.known {
+		return 0
+	}
+	if p.in.RST || p.aborts {
+		return min(p.sent, p.out.acked+1)
+	}
+	return p.sent
 }
 
 // opened handles a SYN of the live side and reports whether it is as captured.
@@ -212,6 +207,7 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 		return false
 	}
 	p.open, p.liveISN, p.got = true, t.Seq, 1
+	p.arrived()
 	if p.liveISN != p.in.isn {
 		p.e.report.count("isn")
 	}
@@ -237,23 +233,54 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 // reset handles a RST of the live side.
 func (p *tcpPeer) reset(d *pcap.Decoded) {
 	p.rst = true
+	if d.TCP.Flags.Has(pcap.ACK) {
+		p.acknowledged(d.TCP)
+	}
 	at := p.got - 1
 	switch {
-	case p.in.RST && at >= p.in.rst.offset, p.in.RST && p.in.syn == nil:
+	case p.in.RST && p.in.syn == nil:
+		p.progress()
+		p.next = len(p.segs)
+		p.succeed()
+	case p.in.RST && at >= p.in.rst.offset, p.in.FIN && p.fin && at >= int64(len(p.in.Data)):
+		if p.refused(at) {
+			return
+		}
+		if !p.in.RST {
+			p.e.report.count("reset-after-close")
+		}
 		p.progress()
 		p.next = len(p.segs) // what follows in the capture had been on its way
 		p.succeed()
 	case p.in.RST:
 		p.fail("reset", at, "the live side reset the connection after %d bytes; in the capture it does so after %d (frame %d)", at, p.in.rst.offset, p.in.rst.frame)
-	case p.in.FIN && p.fin && at >= int64(len(p.in.Data)):
-		p.e.report.count("reset-after-close")
-		p.next = len(p.segs)
-		p.succeed()
 	case !p.open && p.me == 0:
 		p.fail("refused", 0, "the live side refused the connection; in the capture it accepts (frame %d)", p.in.segments[0].frame.Number)
 	default:
 		p.fail("reset", at, "the live side reset the connection after %d of %d bytes; the capture has no reset", at, len(p.in.Data))
 	}
+}
+
+// refused reports whether the live side, which resets the connection where it may,
+// does so without having acknowledged what it acknowledges there: a divergence.
+func (p *tcpPeer) refused(at int64) bool {
+	if !p.out.known || p.acked > p.out.acked {
+		return false
+	}
+	what := "the FIN"
+	if n := p.acked - 1; n < int64(len(p.out.Data)) {
+		what = fmt.Sprintf("byte %d", n)
+	}
+	d := &Divergence{Kind: "reset", Offset: at}
+	for _, s := range p.in.segments {
+		if s.ack > p.acked {
+			d.Frame = s.frame.Number
+			break
+		}
+	}
+	d.Text = fmt.Sprintf("the live side reset the connection without having acknowledged %s of the played side, as it does in the capture", what)
+	p.failWith(d)
+	return true
 }
 
 // place puts bytes of the live side at their place in its stream.
@@ -299,6 +326,7 @@ func (p *tcpPeer) accept(data []byte, fin bool) {
 		return
 	}
 	p.got += int64(same)
+	p.arrived()
 	p.Matched[p.Live] = p.got - 1
 	if same < len(data) {
 		at := offset + int64(same)
@@ -320,27 +348,23 @@ func (p *tcpPeer) accept(data []byte, fin bool) {
 			Text: fmt.Sprintf("the live side closed after %d of %d bytes", p.got-1, n)})
 	case p.in.RST && !p.in.FIN:
 		p.fail("closed", p.got-1, "the live side closed (FIN); in the capture it resets (frame %d)", p.in.rst.frame)
+	case p.aborts && !p.in.FIN && !p.out.FIN && p.next < len(p.segs):
+		p.fail("closed", p.got-1, "the live side closed (FIN); in the capture it does not before the played side resets the connection (frame %d)", p.out.rst.frame)
 	default:
 		if !p.in.FIN {
 			p.e.report.count("closed-after-capture")
 		}
 		p.fin = true
 		p.got++
+		p.arrived()
 	}
 }
 
-// inTime reports whether none of the bytes before offset is an answer to what
-// had not arrived when it was sent.
-func (p *tcpPeer) inTime(offset int64) bool {
-	for ; len(p.turns) > 0 && p.turns[0].at < offset; p.turns = p.turns[1:] {
-		k := p.turns[0]
-		if p.acked-1 <= k.after {
-			p.failWith(&Divergence{Kind: "early", Offset: k.at, Actual: p.in.Data[k.at:],
-				Text: fmt.Sprintf("the live side sent byte %d before it had received byte %d, which it answers in the capture", k.at, k.after)})
-			return false
-		}
+// arrived notes how far the live side's stream has come.
+func (p *tcpPeer) arrived() {
+	if n := len(p.came); n == 0 || p.came[n-1].to < p.got {
+		p.came = append(p.came, arrival{p.got, p.now()})
 	}
-	return true
 }
 
 // fail reports a divergence at an offset of the live side's stream.
@@ -365,10 +389,13 @@ func (p *tcpPeer) stop() {
 	disarm(p.patience)
 }
 
-// succeed ends the conversation: all was as captured.
+// succeed ends the conversation: all was as captured. What was played beyond all
+// that the capture has acknowledged came to the same end as there.
 func (p *tcpPeer) succeed() {
 	p.stop()
-	p.Matched[p.me] = int64(len(p.out.Data))
+	if p.out.known && p.acked > p.out.acked {
+		p.Matched[p.me] = min(max(p.acked, p.sent)-1, int64(len(p.out.Data)))
+	}
 	p.finish(true)
 }
 

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -15,7 +16,7 @@ func (p *tcpPeer) advance() {
 	for !p.done && p.next < len(p.segs) {
 		s := p.segs[p.next]
 		if p.awaits(s) != "" {
-			p.await(StallDelay)
+			p.await(p.stallDelay(s))
 			return
 		}
 		if wait := p.due(s).Sub(p.now()); wait > 0 {
@@ -39,11 +40,19 @@ func (p *tcpPeer) advance() {
 	p.succeed()
 }
 
-// due is when a segment is to be sent: as long after the one before as captured.
+// due is when a segment is to be sent: as long as captured after the one before,
+// or, if that was later in the capture, after the arrival of what it acknowledges.
 func (p *tcpPeer) due(s *segment) time.Time {
 	switch {
 	case p.next > 0:
-		return p.last.Add(s.frame.At - p.segs[p.next-1].frame.At)
+		before, brought := p.segs[p.next-1].frame.At, p.brought[p.next]
+		if brought > before {
+			k, _ := slices.BinarySearchFunc(p.came, s.ack, func(a arrival, ack int64) int { return cmp.Compare(a.to, ack) })
+			if k < len(p.came) {
+				return p.came[k].at.Add(s.frame.At - brought)
+			}
+		}
+		return p.last.Add(s.frame.At - before)
 	case p.me == 0:
 		return p.e.at(s.frame.At) // not Start: its first SYN may have been lost
 	}
@@ -60,6 +69,9 @@ func (p *tcpPeer) awaits(s *segment) string {
 	if s.Flags.Has(pcap.RST) {
 		// It ends everything, so what had been said before it comes first.
 		need = max(need, p.seen[p.next])
+		if p.open && p.acked < p.owed() {
+			return fmt.Sprintf("its acknowledgement of byte %d", max(p.acked-1, 0))
+		}
 	}
 	if need > 0 && (!p.open || p.got < need) {
 		return p.number(need - 1)
@@ -113,7 +125,7 @@ func (p *tcpPeer) awaitsAtEnd() string {
 		return fmt.Sprintf("byte %d", p.got-1)
 	case p.in.FIN && !p.fin:
 		return "its FIN"
-	case p.out.known && !p.in.RST && p.acked < p.sent: // what it reset, it need not acknowledge
+	case p.acked < p.owed():
 		return fmt.Sprintf("its acknowledgement of byte %d", max(p.acked-1, 0))
 	}
 	return ""
@@ -163,25 +175,51 @@ func (p *tcpPeer) impatient() {
 	p.failWith(d)
 }
 
-// ackLater arranges a synthetic acknowledgement if the live side has sent what
-// is not acknowledged.
+// splits reports whether a segment acknowledges what has come and more.
+func (p *tcpPeer) splits(s *segment) bool { return p.open && p.got > p.ack && s.ack > p.got }
+
+// stallDelay is how long a segment waits for what it acknowledges before what has
+// come of that is acknowledged.
+func (p *tcpPeer) stallDelay(s *segment) time.Duration {
+	i, _ := slices.BinarySearch(p.bounds, p.ack+1)
+	if p.splits(s) && len(p.bounds)-i >= 2 {
+		return SplitDelay
+	}
+	return StallDelay
+}
+
+// ackLater arranges an acknowledgement that the capture does not have, if the
+// live side has sent what is not acknowledged.
 func (p *tcpPeer) ackLater(delay time.Duration) {
 	if p.got <= max(p.ack, 1) || p.sent == 0 {
 		disarm(p.stall)
-		p.stall = nil
+		p.unacked, p.stallAt = time.Time{}, time.Time{}
 		return
 	}
-	if p.stall == nil {
-		p.stall = p.clock.AfterFunc(delay, func() {
-			p.stall = nil
-			if p.done || p.got <= p.ack {
-				return
-			}
-			p.build(pcap.ACK, p.sent, p.got)
-			p.e.report.synthetic(p)
-			p.advance()
-		})
+	if p.unacked.IsZero() || p.unackedFrom != p.ack {
+		p.unacked, p.unackedFrom = p.now(), p.ack
 	}
+	if at := p.unacked.Add(delay); at != p.stallAt {
+		p.stallAt = at
+		arm(p.clock, &p.stall, max(at.Sub(p.now()), 0), p.stalled)
+	}
+}
+
+// stalled acknowledges what has come.
+func (p *tcpPeer) stalled() {
+	p.unacked, p.stallAt = time.Time{}, time.Time{}
+	if p.done || p.got <= p.ack {
+		return
+	}
+	split := p.next < len(p.segs) && p.splits(p.segs[p.next])
+	p.build(pcap.ACK, p.sent, p.got)
+	if split {
+		p.e.report.count("ack-split")
+	} else {
+		p.st.mark()
+		p.e.report.synthetic(p)
+	}
+	p.advance()
 }
 
 // crossing is how long an acknowledgement may be on its way.
@@ -251,7 +289,7 @@ func (p *tcpPeer) send(s *segment) {
 			p.fail("harness", 0, "frame %d cannot be played: %v", s.frame.Number, err)
 			return
 		}
-		p.st.port.Send(frame)
+		p.st.send(frame)
 	}
 	if s.Flags.Has(pcap.SYN) {
 		p.syns++
@@ -350,7 +388,7 @@ func (p *tcpPeer) build(flags pcap.TCPFlags, seq, ack int64) {
 		return
 	}
 	p.ack = max(p.ack, ack)
-	p.st.port.Send(frame)
+	p.st.send(frame)
 }
 
 // splitSegment cuts the IP packet of a TCP super-segment (as offloading network

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -94,6 +95,18 @@ func unique(section string, names []string) *pathError {
 	return nil
 }
 
+// isNetwork reports whether an address is that of its network, all zeros behind the
+// prefix, or the one for broadcasts, all ones. Networks of two addresses (RFC 3021)
+// and IPv6 have neither.
+func isNetwork(p netip.Prefix) bool {
+	if !p.Addr().Is4() || p.Bits() > 30 {
+		return false
+	}
+	a := p.Addr().As4()
+	host, ones := binary.BigEndian.Uint32(a[:])<<p.Bits(), ^uint32(0)<<p.Bits()
+	return host == 0 || host == ones
+}
+
 func (s *Scenario) checkHosts() *pathError {
 	if e := unique("hosts", s.Hosts.Names()); e != nil {
 		return e
@@ -120,6 +133,8 @@ func (s *Scenario) checkHosts() *pathError {
 				return at(place, "%v is %s's address already", a, other)
 			case a.IsMulticast() || a.IsUnspecified() || a.IsLoopback():
 				return at(place, "%v cannot be a host's address", a)
+			case isNetwork(p.Prefix):
+				return at(place, "%v is the address of the network, or of all its hosts, not of one", p)
 			case a.Is6() && h.Value.MTU != 0 && h.Value.MTU < 1280:
 				return at(path("mtu"), "IPv6 needs an MTU of at least 1280 bytes (RFC 8200)")
 			}

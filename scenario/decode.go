@@ -1,10 +1,12 @@
 package scenario
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -131,6 +133,7 @@ func at(path []string, format string, args ...any) *pathError {
 // if it may name none.
 func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
 	doc := &document{name: name}
+	text = withoutMark(text)
 	fail := func(format string, args ...any) (*Scenario, error) {
 		return nil, &Error{File: name, Msg: fmt.Sprintf(format, args...)}
 	}
@@ -179,6 +182,9 @@ func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
 	if err := yaml.NodeToValue(doc.root, s, yaml.Strict()); err != nil {
 		return nil, doc.yamlError(err)
 	}
+	if e := zeros(reflect.TypeFor[Scenario](), doc.root, nil); e != nil {
+		return nil, doc.errorAt(e)
+	}
 	if e := s.inline(files); e != nil {
 		return nil, doc.errorAt(e)
 	}
@@ -187,6 +193,10 @@ func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
 	}
 	return s, nil
 }
+
+// withoutMark returns the text without the byte order mark that some editors put
+// before it.
+func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
 // yamlError turns an error of the YAML library into ours.
 func (d *document) yamlError(err error) error {

@@ -39,6 +39,9 @@
 // An application that returns an error fails the run unless its expectation
 // names the error. Numbers that have a unit need it: 20ms, 10mbit, 64p, 1MB.
 //
+// Fault rules see frames of any kind, also ARP and neighbour discovery: the first
+// frame of a host that "drop first 1" loses is often one of these, not a SYN.
+//
 // A file to be served is "random SIZE" (bytes drawn from the seed and the file's
 // path), {text: "..."}, {base64: "..."}, or {file: NAME}, a file in the
 // scenario's own directory, which [Load] reads and which becomes a text or base64.

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// keyEnd is in the failure of an application that did not come to its end.
+const keyEnd = "end"
+
 // judge adds to a result what is not as expected.
 func (s *Scenario) judge(res *Result) {
 	x := s.Expect
@@ -40,13 +43,13 @@ func inRange[T interface {
 	fmt.Stringer
 }](res *Result, what string, want *Range[T], got T, unit string) {
 	if want != nil && !want.Contains(got) {
-		res.Failures = append(res.Failures, Failure{what, want.String() + unit, got.String()})
+		res.Failures = append(res.Failures, Failure{What: what, Expected: want.String() + unit, Actual: got.String()})
 	}
 }
 
 func (s *Scenario) judgeApp(res *Result, a *AppResult, want AppExpectation) {
 	fail := func(key, expected, actual string) {
-		res.Failures = append(res.Failures, Failure{a.Name + "." + key, expected, actual})
+		res.Failures = append(res.Failures, Failure{What: a.Name + "." + key, Expected: expected, Actual: actual, unfinished: key == keyEnd})
 	}
 	switch {
 	case want.Error != "" && a.Error == "":
@@ -54,7 +57,7 @@ func (s *Scenario) judgeApp(res *Result, a *AppResult, want AppExpectation) {
 	case want.Error != "" && !strings.Contains(a.Error, want.Error):
 		fail("error", fmt.Sprintf("an error with %q", want.Error), a.Error)
 	case want.Error == "" && !a.Server && !a.Finished:
-		fail("end", "it finishes", "still running when the run ended")
+		fail(keyEnd, "it finishes", "still running when the run ended")
 	case want.Error == "" && a.Error != "":
 		fail("error", "none", a.Error)
 	}

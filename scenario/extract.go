@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/vnreplay/vnreplay/faults"
 	"github.com/vnreplay/vnreplay/pcap"
@@ -20,9 +22,13 @@ import (
 //
 // A rule that acted on several cables, or changed frames in several ways, becomes
 // several; they keep its name, with a number behind it.
+//
+// Of a recording that is cut it returns the rules of the frames that are there,
+// and a [*pcap.TruncatedError].
 func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
 	x := &extractor{groups: map[faultKey]*faultGroup{}, counts: map[cable]uint64{}}
 	// Who was connected when stands at the end of a recording.
+	var cut *pcap.TruncatedError
 	for _, pass := range []func(*pcap.Reader) error{x.readPorts, x.readFaults} {
 		r, err := open()
 		if err != nil {
@@ -30,11 +36,15 @@ func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
 		}
 		err = pass(r)
 		r.Close()
-		if err != nil {
+		if err != nil && !errors.As(err, &cut) {
 			return nil, err
 		}
 	}
-	return x.rules()
+	rules, err := x.rules()
+	if err == nil && cut != nil {
+		err = cut
+	}
+	return rules, err
 }
 
 // cable is a path as faults count on it: from a port to a port, or to the switch.
@@ -79,7 +89,7 @@ func (x *extractor) readFaults(r *pcap.Reader) error {
 	for {
 		p, err := r.Next()
 		switch {
-		case errors.Is(err, io.EOF), errors.As(err, new(*pcap.TruncatedError)):
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err
@@ -207,14 +217,49 @@ func ranges(n []uint64) string {
 	return strings.Join(parts, ",")
 }
 
+// ReadFaults is [Scenario.SetFaults] with the rules of a text, one a line; lines
+// that are empty or begin with # are none. name is what errors call it; they are
+// [*Error].
+func (s *Scenario) ReadFaults(text []byte, name string) error {
+	lines := strings.Split(string(withoutMark(text)), "\n")
+	var texts []string
+	var numbers []int // of the lines
+	for i, line := range lines {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			texts, numbers = append(texts, line), append(numbers, i)
+		}
+	}
+	if len(texts) > MaxFaults {
+		return &Error{File: name, Msg: fmt.Sprintf("%d fault rules, at most %d", len(texts), MaxFaults)}
+	}
+	e := s.setFaults(texts)
+	if e == nil {
+		return nil
+	}
+	out := &Error{File: name, Msg: e.Error(), err: e.err}
+	if i, err := strconv.Atoi(e.path[len(e.path)-1]); err == nil && i < len(numbers) {
+		out.line = strings.TrimRight(lines[numbers[i]], "\r")
+		indent := utf8.RuneCountInString(out.line) - utf8.RuneCountInString(strings.TrimLeftFunc(out.line, unicode.IsSpace))
+		out.Line, out.Column = numbers[i]+1, indent+max(e.column, 1)
+	}
+	return out
+}
+
 // SetFaults puts rules in place of the scenario's. Expectations about rules that
 // are gone go with them. On an error nothing is changed.
 func (s *Scenario) SetFaults(texts []string) error {
+	if e := s.setFaults(texts); e != nil {
+		return e.err
+	}
+	return nil
+}
+
+func (s *Scenario) setFaults(texts []string) *pathError {
 	before := s.Faults
 	s.Faults = slices.Clone(texts)
 	if e := s.checkFaults(); e != nil {
 		s.Faults = before
-		return e.err
+		return e
 	}
 	if s.Expect != nil {
 		s.Expect.Faults = slices.DeleteFunc(s.Expect.Faults, func(x Entry[CountRange]) bool { return s.ruleIndex(x.Name) < 0 })

@@ -63,6 +63,22 @@ func TestErrors(t *testing.T) {
 	golden(t, "testdata/errors.golden", out.Bytes())
 }
 
+// A byte order mark before the text is no part of it.
+func TestByteOrderMark(t *testing.T) {
+	const text = "hosts: {a: {ip: 10.0.0.1/24}}\n"
+	plain, err := scenario.Parse([]byte(text), "plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked, err := scenario.Parse([]byte("\ufeff"+text), "marked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain.Effective() != marked.Effective() {
+		t.Errorf("%q, without the mark %q", marked.Effective(), plain.Effective())
+	}
+}
+
 // The effective form of each fixture, for a reviewer to read; parsing it gives
 // the same scenario.
 func TestEffective(t *testing.T) {

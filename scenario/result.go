@@ -16,6 +16,9 @@ type Result struct {
 	Virtual   time.Duration `json:"virtual_ns"` // how far the world's clock went
 	Wall      time.Duration `json:"wall_ns"`    // how long it took
 	Unordered uint64        `json:"unordered"`  // calls whose order only the Go scheduler decided
+	// CutOff counts closed connections whose last bytes the end of the run left
+	// unacknowledged.
+	CutOff uint64 `json:"cut_off,omitempty"`
 
 	// Affected is how many frames rules affected, each counted once in each field.
 	Affected Affected     `json:"affected"`
@@ -83,7 +86,13 @@ type Failure struct {
 	What     string `json:"what"` // "get.ok", "faults.loss", "app echo", "run"
 	Expected string `json:"expected"`
 	Actual   string `json:"actual"`
+
+	unfinished bool
 }
+
+// Unfinished reports whether it is an application that was still at work when the
+// run ended. Where applications wait for each other there are many of these.
+func (f Failure) Unfinished() bool { return f.unfinished }
 
 // String is one line.
 func (f Failure) String() string {

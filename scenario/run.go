@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 	res := r.result(w)
 	res.Affected = affected(counted.RuleCounts)
 	if stopped(w, err, time.Duration(s.Limit)) {
-		res.Failures = append(res.Failures, Failure{What: "run", Expected: "it ends", Actual: err.Error()})
+		res.Failures = append(res.Failures, Failure{What: "run", Expected: "it ends", Actual: oneLine(err)})
 		err = nil
 	}
 	if err == nil {
@@ -80,6 +81,9 @@ func stopped(w *vswitch.World, err error, limit time.Duration) bool {
 	return errors.Is(err, vswitch.ErrDeadlock) ||
 		errors.Is(err, vswitch.ErrLimit) && w.Stats().Virtual >= limit
 }
+
+// oneLine is an error as one line; several that are joined have one each.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // runner is a scenario with its world.
 type runner struct {
@@ -256,7 +260,7 @@ func (r *runner) app(name string, config any) apps.App {
 func (r *runner) result(w *vswitch.World) *Result {
 	stats := w.Stats()
 	res := &Result{
-		Seed: w.Seed(), Frames: stats.Frames, Unordered: stats.Unordered,
+		Seed: w.Seed(), Frames: stats.Frames, Unordered: stats.Unordered, CutOff: stats.CutOff,
 		Virtual: stats.Virtual, Wall: stats.Wall,
 		Rules: []RuleResult{}, Apps: []AppResult{}, Failures: []Failure{},
 	}
@@ -293,7 +297,7 @@ func (a *running) outcome(w *vswitch.World) AppResult {
 		out.Finished = false
 	}
 	if out.err != nil {
-		out.Error = out.err.Error()
+		out.Error = oneLine(out.err)
 	}
 	if !a.began.IsZero() {
 		out.Began = a.began.Sub(w.Start())

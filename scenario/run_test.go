@@ -265,6 +265,23 @@ func TestVerify(t *testing.T) {
 		if v.Cut.Offset != p.Offset || v.Cut.Frames != p.Number-1 {
 			t.Errorf("cut at byte %d after frame %d, want %d and %d", v.Cut.Offset, v.Cut.Frames, p.Offset, p.Number-1)
 		}
+		// What follows is not run: a run that was ended may have been endless.
+		if got := v.Result.Frames; got > uint64(p.Number)+1 {
+			t.Errorf("the second run sent %d frames, for %d", got, p.Number-1)
+		}
+	})
+	t.Run("a view", func(t *testing.T) {
+		r, err := pcap.NewReader(bytes.NewReader(recording), "recording")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var view bytes.Buffer
+		if err := pcap.ViewAt(&view, r, "client"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := verify(t, view.Bytes()); err == nil || !strings.HasSuffix(err.Error(), "it is the view at client of a recording; verify that one") {
+			t.Errorf("error %v", err)
+		}
 	})
 	t.Run("no scenario", func(t *testing.T) {
 		_, err := scenario.Verify(context.Background(), "../fixtures/captures/01-http-get-100k.a.pcapng", scenario.Options{})

@@ -10,7 +10,7 @@ import (
 type Scenario struct {
 	Seed   Number        `yaml:"seed"`
 	Start  Instant       `yaml:"start"`
-	Limit  Duration      `yaml:"limit"`
+	Limit  Duration      `yaml:"limit" least:"1ns"`
 	Switch string        `yaml:"switch" jsonschema:"enum=learning,enum=hub"` // "learning" (the default) or "hub"
 	Hosts  Map[Host]     `yaml:"hosts" jsonschema:"required"`
 	Links  Map[Link]     `yaml:"links"`
@@ -30,15 +30,15 @@ type Host struct {
 	// one is what its name stands for.
 	IP      List[Prefix] `yaml:"ip" jsonschema:"required"`
 	Gateway List[Addr]   `yaml:"gateway"`
-	MTU     Number       `yaml:"mtu"` // bytes after the Ethernet header; default 1500
-	MAC     string       `yaml:"mac"` // default from the port's number
+	MTU     Number       `yaml:"mtu" least:"68"` // bytes after the Ethernet header; default 1500
+	MAC     string       `yaml:"mac"`            // default from the port's number
 }
 
 // Link is a host's cable. Values are for one way, and the same in both.
 type Link struct {
-	Latency Duration `yaml:"latency"` // default 25us
-	Rate    Rate     `yaml:"rate"`    // default unlimited
-	Queue   Queue    `yaml:"queue"`   // default 1000p
+	Latency Duration `yaml:"latency" least:"1ns"` // default 25us
+	Rate    Rate     `yaml:"rate"`                // default unlimited
+	Queue   Queue    `yaml:"queue"`               // default 1000p
 }
 
 // App is an application: where and when it runs, and one kind of application.
@@ -64,45 +64,45 @@ type Port struct {
 
 // HTTPServer serves files over HTTP/1.1 with net/http.
 type HTTPServer struct {
-	Port        Number    `yaml:"port"` // default 80
+	Port        Number    `yaml:"port" least:"1"` // default 80
 	Files       Map[File] `yaml:"files"`
-	ReadTimeout Duration  `yaml:"read-timeout"` // for one request; default 10s
-	IdleTimeout Duration  `yaml:"idle-timeout"` // between requests; default 2m
+	ReadTimeout Duration  `yaml:"read-timeout" least:"1ns"` // for one request; default 10s
+	IdleTimeout Duration  `yaml:"idle-timeout" least:"1ns"` // between requests; default 2m
 }
 
 // HTTPGet fetches a URL with net/http.
 type HTTPGet struct {
 	URL            string   `yaml:"url" jsonschema:"required"`
-	Times          Number   `yaml:"times"`           // requests in all; default 1
-	Parallel       Number   `yaml:"parallel"`        // clients that share them; default 1
-	NewConnections bool     `yaml:"new-connections"` // one for each request
-	Timeout        Duration `yaml:"timeout"`         // for one request; default none
+	Times          Number   `yaml:"times" least:"1"`     // requests in all; default 1
+	Parallel       Number   `yaml:"parallel" least:"1"`  // clients that share them; default 1
+	NewConnections bool     `yaml:"new-connections"`     // one for each request
+	Timeout        Duration `yaml:"timeout" least:"1ns"` // for one request; default none
 }
 
 // Echo sends messages to an echo server, over TCP or UDP, one at a time.
 type Echo struct {
 	To       string   `yaml:"to" jsonschema:"required"` // host:port
-	Times    Number   `yaml:"times"`                    // default 1
-	Size     Size     `yaml:"size"`                     // of a message; default 64B
+	Times    Number   `yaml:"times" least:"1"`          // default 1
+	Size     Size     `yaml:"size" least:"1B"`          // of a message; default 64B
 	Interval Duration `yaml:"interval"`                 // between an answer and the next message
-	Timeout  Duration `yaml:"timeout"`                  // for one answer; default 1s over UDP, none over TCP
+	Timeout  Duration `yaml:"timeout" least:"1ns"`      // for one answer; default 1s over UDP, none over TCP
 }
 
 // Bulk sends bytes over TCP to a bulk server; both ends compare a SHA-256.
 type Bulk struct {
 	To       string   `yaml:"to" jsonschema:"required"` // host:port
 	Bytes    Size     `yaml:"bytes" jsonschema:"required"`
-	Parallel Number   `yaml:"parallel"` // connections, each with all the bytes; default 1
-	Timeout  Duration `yaml:"timeout"`  // for everything; default none
+	Parallel Number   `yaml:"parallel" least:"1"`  // connections, each with all the bytes; default 1
+	Timeout  Duration `yaml:"timeout" least:"1ns"` // for everything; default none
 }
 
 // Ping sends ICMP or ICMPv6 echo requests.
 type Ping struct {
 	To       string   `yaml:"to" jsonschema:"required"` // host name or address
-	Times    Number   `yaml:"times"`                    // default 1
-	Size     Size     `yaml:"size"`                     // of the payload; default 56B
-	Interval Duration `yaml:"interval"`                 // between requests; default 1s
-	Timeout  Duration `yaml:"timeout"`                  // for one answer; default 1s
+	Times    Number   `yaml:"times" least:"1"`          // default 1
+	Size     Size     `yaml:"size" least:"1B"`          // of the payload; default 56B
+	Interval Duration `yaml:"interval" least:"1ns"`     // between requests; default 1s
+	Timeout  Duration `yaml:"timeout" least:"1ns"`      // for one answer; default 1s
 }
 
 // Expectations are what a run is checked against. In the file, those of an

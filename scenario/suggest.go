@@ -41,6 +41,50 @@ func keysAt(t reflect.Type, n ast.Node, e *yaml.UnknownFieldError) []string {
 	return nil
 }
 
+// zeros refuses a zero where it would mean the default, which is not zero: the
+// field's tag says the least value instead. It walks the types and the tree side
+// by side.
+func zeros(t reflect.Type, n ast.Node, path []string) *pathError {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	mapping, ok := n.(*ast.MappingNode)
+	if !ok {
+		return nil
+	}
+	for _, kv := range mapping.Values {
+		key := keyText(kv.Key)
+		inner := typeOfKey(t, key)
+		if inner == nil {
+			continue
+		}
+		place := append(slices.Clone(path), key)
+		if f, ok := fieldOfKey(t, key); ok && f.Tag.Get("least") != "" {
+			v := reflect.New(inner)
+			if err := yaml.NodeToValue(kv.Value, v.Interface()); err == nil && v.Elem().IsZero() {
+				return at(place, "at least %s; leave it out for the default", f.Tag.Get("least"))
+			}
+			continue
+		}
+		if e := zeros(inner, kv.Value, place); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// fieldOfKey is the field of a struct that stands under a key.
+func fieldOfKey(t reflect.Type, key string) (reflect.StructField, bool) {
+	if t.Kind() == reflect.Struct {
+		for f := range fields(t) {
+			if f.Tag.Get("yaml") == key {
+				return f, true
+			}
+		}
+	}
+	return reflect.StructField{}, false
+}
+
 // typeOfKey is the type of what stands under a key of a mapping of type t.
 func typeOfKey(t reflect.Type, key string) reflect.Type {
 	switch {
@@ -55,10 +99,8 @@ func typeOfKey(t reflect.Type, key string) reflect.Type {
 		}
 		return reflect.TypeFor[AppExpectation]()
 	case t.Kind() == reflect.Struct:
-		for f := range fields(t) {
-			if f.Tag.Get("yaml") == key {
-				return f.Type
-			}
+		if f, ok := fieldOfKey(t, key); ok {
+			return f.Type
 		}
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem().NumField() == 2: // a Map
 		return t.Elem().Field(1).Type

@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"net/netip"
 	"strconv"
@@ -94,6 +96,9 @@ func formatUnit(v int64, units []unit) string {
 
 func parseNumber(text string) (Number, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, fmt.Errorf("at most %d", uint64(math.MaxUint64))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("want a whole number, in digits")
 	}
@@ -161,6 +166,9 @@ func parseSize(text string) (Size, error) {
 	v, err := withUnit(text, "a size", sizeUnits)
 	return Size(v), err
 }
+
+// ParseSize reads a size with its unit, such as 500MB.
+func ParseSize(text string) (Size, error) { return parseSize(text) }
 
 func (s Size) String() string { return formatUnit(int64(s), sizeUnits) }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/switch"
 )
 
 // ErrNoScenario: a capture carries no scenario, so there is nothing to run again.
@@ -39,7 +41,11 @@ type Verification struct {
 // are none: the recorded run may have had the same.
 func Verify(ctx context.Context, path string, opts Options) (*Verification, error) {
 	v := &Verification{File: path}
-	s, size, err := v.open(path)
+	// It is read twice. Opening a named pipe would wait for its writer, each time.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file, and it is read twice", path)
+	}
+	s, frames, size, err := v.open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -47,31 +53,37 @@ func Verify(ctx context.Context, path string, opts Options) (*Verification, erro
 	if err != nil {
 		return nil, err
 	}
+	// Where an open file can lose its name, nothing is left whatever happens.
+	os.Remove(again.Name())
 	defer os.Remove(again.Name())
 	defer again.Close()
-	if v.Result, err = rerun(ctx, s, opts, again, size); err != nil {
+	if v.Result, err = rerun(ctx, s, opts, again, frames, size); err != nil {
 		return nil, err
 	}
 	return v, v.compare(path, again)
 }
 
-// open reads what the recording says of its run, and the file's size.
-func (v *Verification) open(path string) (*Scenario, int64, error) {
+// open reads what the recording says of its run, and how many frames and bytes
+// it has.
+func (v *Verification) open(ctx context.Context, path string) (s *Scenario, frames int, size int64, err error) {
 	r, err := pcap.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	defer r.Close()
 	meta, ok := r.Meta()
 	if !ok || meta.Scenario == "" {
-		return nil, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
+		return nil, 0, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
 	}
-	s, err := ParseEmbedded(meta.Scenario, path+" (the scenario in it)")
+	if meta.View != "wire" {
+		return nil, 0, 0, fmt.Errorf("%s: it is %s of a recording; verify that one", path, viewName(meta.View))
+	}
+	s, err = ParseEmbedded(meta.Scenario, path+" (the scenario in it)")
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	if meta.Clock != "virtual" {
-		return nil, 0, fmt.Errorf("%s was recorded in %s time: only runs in virtual time repeat", path, meta.Clock)
+		return nil, 0, 0, fmt.Errorf("%s was recorded in %s time: only runs in virtual time repeat", path, meta.Clock)
 	}
 	now := Versions()
 	for _, part := range []struct{ what, then, now string }{
@@ -81,17 +93,31 @@ func (v *Verification) open(path string) (*Scenario, int64, error) {
 			v.Versions = append(v.Versions, fmt.Sprintf("recorded with %s %s, this is %s", part.what, pcap.Printable(part.then), part.now))
 		}
 	}
-	var size int64
 	if info, err := os.Stat(path); err == nil {
 		size = info.Size()
 	}
-	return s, size, nil
+	// Where it is damaged, the comparison ends, too, and says so.
+	for _, err := range r.Packets() {
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+		frames++
+	}
+	return s, frames, size, context.Cause(ctx)
+}
+
+// viewName is what people call a view: "the view at client".
+func viewName(view string) string {
+	if strings.HasPrefix(view, "at ") {
+		return "the view " + pcap.Printable(view)
+	}
+	return "another view (" + pcap.Printable(view) + ")"
 }
 
 // describe says what to do with a capture that has no scenario.
 func describe(r *pcap.Reader) string {
-	if _, ok := r.Meta(); ok {
-		return "repeat what made it, with the same seed"
+	if meta, ok := r.Meta(); ok {
+		return fmt.Sprintf("its command line is not in it; repeat that, with seed %d", meta.Seed)
 	}
 	return "replay it instead: vnreplay replay " + pcap.Printable(r.Name()) + " --live ADDRESS"
 }
@@ -100,15 +126,15 @@ func describe(r *pcap.Reader) string {
 // [Parse] and never opens a file.
 func ParseEmbedded(text, name string) (*Scenario, error) { return Parse([]byte(text), name) }
 
-// rerun runs s with a recording to w. What is much longer than the expected
-// recording is not the same, so it is not written to its end.
-func rerun(ctx context.Context, s *Scenario, opts Options, w io.Writer, size int64) (*Result, error) {
-	limit := &limitWriter{w: w, left: 64<<20 + 2*size}
-	rec, err := pcap.NewRecorder(limit, s.Meta())
+// rerun runs s with a recording to w. The recording to compare it with has so
+// many frames, in so many bytes: what goes beyond them is not the same, so it is
+// not run to its end.
+func rerun(ctx context.Context, s *Scenario, opts Options, w io.Writer, frames int, size int64) (*Result, error) {
+	rec, err := pcap.NewRecorder(&limitWriter{w: w, left: 64<<20 + 2*size}, s.Meta())
 	if err != nil {
 		return nil, err
 	}
-	opts.Recorder = rec
+	opts.Recorder = &limitRecorder{Recorder: rec, left: frames + 1}
 	res, err := Run(ctx, s, opts)
 	if cerr := rec.Close(); err == nil {
 		err = cerr
@@ -119,7 +145,23 @@ func rerun(ctx context.Context, s *Scenario, opts Options, w io.Writer, size int
 	return res, err
 }
 
-var errTooLong = errors.New("the second run sends much more than the first")
+var errTooLong = errors.New("the second run sends more than the first")
+
+// limitRecorder ends the run after so many frames.
+type limitRecorder struct {
+	vswitch.Recorder
+	left int
+}
+
+func (l *limitRecorder) Record(e vswitch.Event) error {
+	if _, ok := e.(*vswitch.Sent); ok {
+		if l.left == 0 {
+			return errTooLong
+		}
+		l.left--
+	}
+	return l.Recorder.Record(e)
+}
 
 type limitWriter struct {
 	w    io.Writer

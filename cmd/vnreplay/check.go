@@ -22,43 +22,61 @@ type repeat struct {
 	Same  bool   `json:"same"`
 	Bytes int64  `json:"bytes"` // of the recording
 	Why   string `json:"why,omitempty"`
+	Error string `json:"error,omitempty"` // why it could not be found out
 }
 
-func (r *repeat) ok() bool { return r == nil || r.Same }
+// status is the exit status for it.
+func (r *repeat) status() int {
+	switch {
+	case r == nil || r.Same:
+		return exitOK
+	case r.Error != "":
+		return exitUsage
+	}
+	return exitHarness
+}
 
 // repeat runs the scenario again, in a fresh process and in another second of
 // the wall clock, and compares the recordings byte by byte.
-func (r *runner) repeat(ctx context.Context, first string) *repeat {
+func (r *runner) repeat(ctx context.Context, g *guard, first string) *repeat {
 	dir, err := os.MkdirTemp("", "vnreplay-check-")
 	if err != nil {
-		return &repeat{Why: err.Error()}
+		return &repeat{Error: oneLine(err)}
 	}
 	defer os.RemoveAll(dir)
+	g.discards(dir)
 	second := filepath.Join(dir, "again.pcapng")
 
 	now := time.Now()
-	time.Sleep(now.Truncate(time.Second).Add(time.Second + 10*time.Millisecond).Sub(now))
-	if err := r.again(ctx, second); err != nil {
-		return &repeat{Why: "the second run failed: " + err.Error()}
+	select {
+	case <-time.After(now.Truncate(time.Second).Add(time.Second + 10*time.Millisecond).Sub(now)):
+	case <-ctx.Done():
+	}
+	switch status, err := r.again(ctx, second); {
+	case status == exitHarness:
+		return &repeat{Why: "the second run failed: " + oneLine(err)}
+	case err != nil:
+		return &repeat{Error: oneLine(err)}
 	}
 	out := &repeat{}
 	out.Bytes, out.Same, err = sameBytes(first, second)
 	switch {
 	case err != nil:
-		out.Why = err.Error()
+		out.Error = oneLine(err)
 	case !out.Same:
 		out.Why = whyDifferent(first, second)
 	}
 	return out
 }
 
-// again runs this program with the same flags, for a recording at path.
-func (r *runner) again(ctx context.Context, path string) error {
+// again runs this program with the same flags, for a recording at path. Failed
+// expectations are no error: those of the first run failed, too.
+func (r *runner) again(ctx context.Context, path string) (status int, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return exitOK, err
 	}
-	args := []string{"run", "-w", path, "--wall-limit", r.wallLimit.String()}
+	args := []string{"run", "-w", path, "--wall-limit", r.wallLimit.String(), "--max-size", scenario.Size(r.maxSize).String()}
 	if r.seed != nil {
 		args = append(args, "--seed", strconv.FormatUint(*r.seed, 10))
 	}
@@ -74,14 +92,15 @@ func (r *runner) again(ctx context.Context, path string) error {
 	cmd.Stderr = &said
 	err = cmd.Run()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == exitFailed {
-		err = nil // its expectations failed, as in the first run
+	if errors.As(err, &exit) {
+		if status = exit.ExitCode(); status == exitFailed {
+			return status, nil
+		}
+		if line, _, _ := strings.Cut(said.String(), "\n"); line != "" {
+			err = errors.New(strings.TrimPrefix(line, "vnreplay: "))
+		}
 	}
-	if err != nil && said.Len() > 0 {
-		line, _, _ := strings.Cut(said.String(), "\n")
-		return errors.New(strings.TrimPrefix(line, "vnreplay: "))
-	}
-	return err
+	return status, err
 }
 
 // sameBytes compares two files, and returns the size of the first.

@@ -46,23 +46,24 @@ func demoCommand() *cli.Command {
 			if c.String("w") == "-" {
 				return usage("demo writes text to the standard output: give -w a file")
 			}
-			ctx, stop := untilSignal(c.Context)
-			defer stop()
-			return demo(ctx, c.App.Writer, c.String("w"))
+			ctx, g := newGuard(c.Context, c.App.ErrWriter, grace)
+			defer g.stop()
+			return demo(ctx, g, c.App.Writer, c.String("w"))
 		},
 	}
 }
 
-func demo(ctx context.Context, w io.Writer, path string) error {
+func demo(ctx context.Context, g *guard, w io.Writer, path string) error {
 	fmt.Fprintf(w, "1. Record: a client fetches 1 MB over HTTP; the switch breaks the connection.\n\n")
 	s, err := scenario.Parse(demoScenario, "demo")
 	if err != nil {
 		return err
 	}
-	rec, err := pcap.Create(path, s.Meta())
+	rec, err := pcap.Create(linked(path), s.Meta())
 	if err != nil {
 		return fmt.Errorf("recording: %w", err)
 	}
+	g.leaves(rec.Written())
 	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: rec})
 	if cerr := rec.Close(); err == nil {
 		err = cerr
@@ -110,7 +111,7 @@ Next:
   vnreplay show %[1]s | grep -E 'DROP|DUP|CORR'
   vnreplay view %[1]s --at client -w client.pcapng
   vnreplay faults extract %[1]s
-`, path)
+`, pcap.Printable(path))
 	return err
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +48,11 @@ func parseLive(text string, a *replay.Analysis) (replay.Live, error) {
 			return live, err
 		}
 		live.From = replay.Analyse(other)
+		if !slices.ContainsFunc(live.From.Conversations, func(c *replay.Conversation) bool {
+			return c.Ends[0].Addr() == addr || c.Ends[1].Addr() == addr
+		}) {
+			return live, usage("--live %s: %s has nothing from %v", text, rest, addr)
+		}
 		return live, nil
 	case kind == "http-server":
 		return httpServer(live, text, rest, port, a)
@@ -109,19 +113,6 @@ func serveAnswers(live replay.Live, ports []uint16, answers map[string]apps.HTTP
 		return errors.Join(errs...)
 	}
 	return live
-}
-
-func readFile(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s: more than %d bytes", path, most)
-	}
-	return data, err
 }
 
 // tcpPorts are the ports of addr to which somebody connects in the capture.

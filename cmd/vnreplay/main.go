@@ -31,17 +31,36 @@ func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns its exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
+	out := &watchedWriter{w: stdout}
+	app := newApp(out, stderr)
 	permuted, err := permute(app, args)
 	if err == nil {
 		err = app.Run(permuted)
+	}
+	if out.err != nil && (err == nil || errors.As(err, new(quiet))) {
+		err = fmt.Errorf("standard output: %w", out.err)
 	}
 	report(stderr, err)
 	return exitStatus(err)
 }
 
+// watchedWriter keeps the first error of writing: what cannot be told is a
+// failure, whoever wrote it.
+type watchedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
 func newApp(stdout, stderr io.Writer) *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:      "vnreplay",
 		Usage:     "record, break and replay conversations between network stacks",
 		UsageText: "vnreplay COMMAND [ARGUMENTS] [FLAGS]",
@@ -56,7 +75,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usage("%v", err) },
+		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
 			runCommand(), verifyCommand(), replayCommand(), showCommand(), viewCommand(),
 			faultsCommand(), demoCommand(), versionCommand(),
@@ -66,7 +85,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			return quiet{exitUsage}
 		},
 	}
+	onUsageError(app.Commands)
+	return app
 }
+
+// onUsageError tells the cli library, at every command, to leave errors to us.
+func onUsageError(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageOfLibrary
+		onUsageError(c.Subcommands)
+	}
+}
+
+// usageOfLibrary is for what permute let pass.
+func usageOfLibrary(_ *cli.Context, err error, _ bool) error { return usage("%v", err) }
 
 func versionCommand() *cli.Command {
 	return &cli.Command{
@@ -126,8 +158,7 @@ func report(w io.Writer, err error) {
 	if err == nil || errors.As(err, &q) || errors.Is(err, syscall.EPIPE) {
 		return
 	}
-	msg := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	fmt.Fprintf(w, "vnreplay: %s\n", pcap.Printable(msg))
+	fmt.Fprintf(w, "vnreplay: %s\n", oneLine(err))
 	var in *scenario.Error
 	var rule *faults.SyntaxError
 	switch {
@@ -136,4 +167,13 @@ func report(w io.Writer, err error) {
 	case errors.As(err, &rule):
 		io.WriteString(w, rule.Excerpt())
 	}
+}
+
+// oneLine is an error as a line of printable text.
+func oneLine(err error) string {
+	var full *pcap.WriteError
+	if errors.As(err, &full) {
+		err = full // whatever else failed did so for this
+	}
+	return pcap.Printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }

@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden texts in the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vnreplay": main})
+	testscript.Main(m, map[string]func(){"vnreplay": main, "hang": hang, "full": full})
 }
 
 // The scripts of testdata/script are command lines with what comes of them.
@@ -55,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"flip":    flip,
 			"cut":     cut,
 			"capture": capture,
+			"mark":    mark,
+			"hostile": hostile,
 		},
 	})
 }
@@ -93,6 +95,17 @@ func asExit(err error, exit **exec.ExitError) bool {
 	e, ok := err.(*exec.ExitError)
 	*exit = e
 	return ok
+}
+
+// mark FILE: puts a byte order mark before it.
+func mark(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("\ufeff"+ts.ReadFile(args[0])), 0o666))
+}
+
+// hostile FROM TO: copies a capture, with a comment on frame 1 that a terminal
+// would act upon.
+func hostile(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("editcap", "-a", "1:evil \u009b31m \u202e", args[0], args[1]))
 }
 
 // flip FILE FRAME: flips a bit in the middle of a frame.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,9 +35,10 @@ func replayCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
-			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the live stacks (0)"},
+			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
 			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
 			wallLimitFlag,
+			maxSizeFlag,
 			jsonFlag,
 		},
 		Action: func(c *cli.Context) error {
@@ -47,7 +49,8 @@ func replayCommand() *cli.Command {
 				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
 				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
 			}
-			if err := checkWallLimit(c); err != nil {
+			var err error
+			if p.maxSize, err = maxSize(c); err != nil {
 				return err
 			}
 			return p.play(c.Context, c.Args().First())
@@ -60,6 +63,7 @@ type player struct {
 	live           []string
 	out            string
 	json           bool
+	maxSize        int64
 	options        replay.Options
 	stdout, stderr io.Writer
 }
@@ -68,16 +72,23 @@ func (p *player) play(ctx context.Context, path string) error {
 	if p.out == "-" && p.json {
 		return usage("--json and -w - both want the standard output")
 	}
+	if sameFile(path, p.out) {
+		return overwrites(p.out)
+	}
 	capture, err := replay.Load(path)
 	if err != nil {
 		return err
 	}
 	a := replay.Analyse(capture)
 	if len(p.live) == 0 {
-		if err := a.List(p.stdout); err != nil {
+		list := a.List
+		if p.json {
+			list = func(w io.Writer) error { return writeJSON(w, listing(a)) }
+		}
+		if err := list(p.stdout); err != nil {
 			return err
 		}
-		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", pcap.Printable(path))
+		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", path)
 	}
 	for _, text := range p.live {
 		live, err := parseLive(text, a)
@@ -90,16 +101,23 @@ func (p *player) play(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	p.options.Recorder = rec
-	ctx, stop := untilSignal(ctx)
-	defer stop()
+	ctx, g := newGuard(ctx, p.stderr, grace)
+	defer g.stop()
+	p.options.Recorder = &ceiling{Recorder: rec, most: p.maxSize, end: g.cancel}
+	g.leaves(rec.Written())
+	inTime := g.within(p.options.WallLimit)
 	report, err := replay.Run(ctx, a, p.options)
+	inTime()
 	if cerr := rec.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		remove()
 		return err
+	}
+	if n := report.BothLive; n > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("both ends of %s are live, so nobody plays: make only one end live",
+			count(uint64(n), "conversation")))
 	}
 	kept := rec.Written()
 	if report.Verdict == replay.Same || report.Verdict == replay.Partial {
@@ -131,7 +149,7 @@ func (p *player) record(capture string) (*pcap.Recorder, func(), error) {
 		path, remove = filepath.Join(dir, name+".replay.pcapng"), func() { os.RemoveAll(dir) }
 	}
 	v := scenario.Versions()
-	rec, err := pcap.Create(path, pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: p.options.Seed})
+	rec, err := pcap.Create(linked(path), pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: p.options.Seed})
 	if err != nil {
 		remove()
 		return nil, nil, fmt.Errorf("recording: %w", err)
@@ -164,6 +182,64 @@ type jsonDivergence struct {
 	Text         string        `json:"text"`
 }
 
+// jsonListing is what replay --json prints when it is not told who is live.
+type jsonListing struct {
+	Capture       string             `json:"capture"`
+	Frames        int                `json:"frames"`
+	Endpoints     []jsonEndpoint     `json:"endpoints"`
+	Conversations []jsonConversation `json:"conversations"`
+	Ignored       []jsonSkip         `json:"ignored"` // in no conversation
+	Skipped       []jsonSkip         `json:"skipped"` // not usable
+	Cut           string             `json:"cut,omitempty"`
+}
+
+type jsonEndpoint struct {
+	Address netip.Addr `json:"address"`
+	MAC     string     `json:"mac"`
+	Frames  int        `json:"frames"`
+	Bytes   int64      `json:"bytes"`
+}
+
+type jsonConversation struct {
+	Number   int               `json:"number"`
+	Protocol string            `json:"protocol"`
+	Ends     [2]netip.AddrPort `json:"ends"`  // the first opened it
+	Bytes    [2]int64          `json:"bytes"` // that each sent
+	First    int               `json:"first_frame"`
+	Last     int               `json:"last_frame"`
+	Reason   string            `json:"not_replayable,omitempty"`
+}
+
+type jsonSkip struct {
+	Frames int    `json:"frames"`
+	First  int    `json:"first_frame"`
+	Reason string `json:"reason"`
+}
+
+func listing(a *replay.Analysis) jsonListing {
+	out := jsonListing{
+		Capture: a.Capture.Name, Frames: len(a.Capture.Frames), Endpoints: []jsonEndpoint{},
+		Conversations: []jsonConversation{}, Ignored: []jsonSkip{}, Skipped: []jsonSkip{},
+	}
+	if a.Capture.Cut != nil {
+		out.Cut = oneLine(a.Capture.Cut)
+	}
+	for _, e := range a.Endpoints {
+		out.Endpoints = append(out.Endpoints, jsonEndpoint{e.Addr, e.MAC.String(), e.Frames, e.Bytes})
+	}
+	for _, c := range a.Conversations {
+		out.Conversations = append(out.Conversations, jsonConversation{
+			c.Number, c.Proto.String(), c.Ends, [2]int64{c.Bytes(0), c.Bytes(1)}, c.First, c.Last, c.Reason})
+	}
+	for _, s := range a.Ignored {
+		out.Ignored = append(out.Ignored, jsonSkip{s.Frames, s.First, s.Reason})
+	}
+	for _, s := range a.Capture.Skipped {
+		out.Skipped = append(out.Skipped, jsonSkip{s.Frames, s.First, s.Reason})
+	}
+	return out
+}
+
 func (p *player) print(r *replay.Report, kept string) error {
 	if !p.json {
 		w := p.stdout
@@ -174,16 +250,16 @@ func (p *player) print(r *replay.Report, kept string) error {
 			return err
 		}
 		if kept != "" && kept != "-" {
-			_, err := fmt.Fprintf(w, "recording: %s\n", kept)
+			_, err := fmt.Fprintf(w, "recording: %s\n", pcap.Printable(kept))
 			return err
 		}
 		return nil
 	}
-	out := replayOutcome{Verdict: r.Verdict.String(), Notes: r.Notes, Virtual: r.Virtual, Frames: r.Stats.Frames,
+	out := replayOutcome{Verdict: r.Verdict.String(), Notes: append([]string{}, r.Notes...), Virtual: r.Virtual, Frames: r.Stats.Frames,
 		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept}
 	out.Same, out.Conversations, out.SameBytes, out.Bytes = r.Coverage()
 	if r.Err != nil {
-		out.Error = r.Err.Error()
+		out.Error = oneLine(r.Err)
 	}
 	for _, n := range r.Normalised {
 		out.Normalised[n.Name] = n.N
@@ -202,10 +278,3 @@ var (
 	jsonFlag      = &cli.BoolFlag{Name: "json", Usage: "print JSON for programs"}
 	wallLimitFlag = &cli.DurationFlag{Name: "wall-limit", Value: vswitch.DefaultWallLimit, Usage: "give up after so much real `TIME` (1m)"}
 )
-
-func checkWallLimit(c *cli.Context) error {
-	if c.Duration("wall-limit") <= 0 {
-		return usage("--wall-limit %v: want a positive time", c.Duration("wall-limit"))
-	}
-	return nil
-}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,8 +51,7 @@ type shownFrame struct {
 
 func show(w io.Writer, r *pcap.Reader, asJSON bool) error {
 	out := bufio.NewWriterSize(w, 1<<16)
-	lines, values := &pcap.Show{}, json.NewEncoder(out)
-	values.SetEscapeHTML(false)
+	lines, values := &pcap.Show{}, newEncoder(out)
 	var describer pcap.Describer
 	for {
 		p, err := r.Next()
@@ -114,6 +112,8 @@ func view(c *cli.Context) error {
 		return usage("--split writes its files into its directory: leave -w out")
 	case !c.IsSet("split") && !c.IsSet("w"):
 		return usage("where to? give -w OUT, or -w - for the standard output")
+	case sameFile(c.Args().First(), c.String("w")):
+		return overwrites(c.String("w"))
 	}
 	r, err := pcap.Open(c.Args().First())
 	if err != nil {
@@ -123,14 +123,17 @@ func view(c *cli.Context) error {
 	if dir := c.String("split"); c.IsSet("split") {
 		paths, err := pcap.Split(dir, r)
 		for _, p := range paths {
-			fmt.Fprintln(c.App.Writer, p)
+			fmt.Fprintln(c.App.Writer, pcap.Printable(p))
 		}
 		return err
 	}
-	out, err := pcap.CreateFile(c.String("w"))
+	out, err := pcap.CreateFile(linked(c.String("w")))
 	if err != nil {
 		return err
 	}
+	_, g := newGuard(c.Context, c.App.ErrWriter, 0)
+	defer g.stop()
+	g.leaves(out.Written())
 	if c.Bool("full") {
 		err = pcap.ViewFull(out, r)
 	} else {
@@ -176,26 +179,30 @@ func faultsCommand() *cli.Command {
 					return err
 				}
 				path := c.Args().First()
-				if path == "-" {
-					return usage("faults extract reads a recording twice: give the name of a file")
+				if err := readTwice("faults extract", path); err != nil {
+					return err
 				}
+				// Of a recording that is cut there are rules and an error.
 				rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
-				if err != nil {
+				if err != nil && !errors.As(err, new(*pcap.TruncatedError)) {
 					return err
 				}
 				if c.Bool("json") {
-					return writeJSON(c.App.Writer, append([]string{}, rules...))
+					if werr := writeJSON(c.App.Writer, append([]string{}, rules...)); werr != nil {
+						return werr
+					}
+					return err
 				}
 				for _, rule := range rules {
 					if _, err := fmt.Fprintln(c.App.Writer, rule); err != nil {
 						return err
 					}
 				}
-				return nil
+				return err
 			},
 		}},
 		Action: func(c *cli.Context) error {
-			return usage("vnreplay faults: what to do? there is: extract")
+			return usage("faults: what to do? there is extract: see vnreplay faults --help")
 		},
 	}
 }

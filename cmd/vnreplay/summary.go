@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -39,13 +38,6 @@ func (r *runner) print(o *runOutcome) error {
 	return o.write(r.stdout)
 }
 
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 // write writes the summary for people.
 func (o *runOutcome) write(w io.Writer) error {
 	var b strings.Builder
@@ -58,35 +50,58 @@ func (o *runOutcome) write(w io.Writer) error {
 	if res.Unordered > 0 {
 		fmt.Fprintf(&b, "order  of %s came from the Go scheduler, not from the world\n", count(res.Unordered, "call"))
 	}
+	if n := res.CutOff; n > 0 {
+		fmt.Fprintf(&b, "warning: last bytes of %s were never acknowledged\n", count(n, "closed connection"))
+	}
 	writeRules(&b, res)
 	writeApps(&b, res.Apps)
 	if o.Repeat != nil {
-		if o.Repeat.Same {
-			fmt.Fprintf(&b, "\ncheck: a second run in a fresh process gave the same %d bytes\n", o.Repeat.Bytes)
-		} else {
-			fmt.Fprintf(&b, "\ncheck: the run does NOT repeat: %s\n", o.Repeat.Why)
+		switch r := o.Repeat; {
+		case r.Same:
+			fmt.Fprintf(&b, "\ncheck: a second run in a fresh process gave the same %d bytes\n", r.Bytes)
+		case r.Error != "":
+			fmt.Fprintf(&b, "\ncould not check: %s\n", r.Error)
+		default:
+			fmt.Fprintf(&b, "\ncheck: the run does NOT repeat: %s\n", pcap.Printable(r.Why))
 		}
 	}
-	for i, f := range res.Failures {
-		switch i {
-		case 0:
-			fmt.Fprintf(&b, "\nFAILED\n")
-		case most:
-			fmt.Fprintf(&b, "  and %d more\n", len(res.Failures)-most)
-		}
-		if i < most {
-			fmt.Fprintf(&b, "  %v\n", f)
-		}
-	}
+	writeFailures(&b, res.Failures)
 	switch {
 	case o.Recording == "-":
 	case o.Recording != "" && o.Whole:
-		fmt.Fprintf(&b, "\nrecording: %s\n", o.Recording)
+		fmt.Fprintf(&b, "\nrecording: %s\n", pcap.Printable(o.Recording))
 	case o.Recording != "":
-		fmt.Fprintf(&b, "\nrecording, not whole: %s\n", o.Recording)
+		fmt.Fprintf(&b, "\nrecording, not whole: %s\n", pcap.Printable(o.Recording))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeFailures writes what is not as expected. Applications that wait for each
+// other are many, and all for one reason: of those that did not finish there are few.
+func writeFailures(b *strings.Builder, failures []scenario.Failure) {
+	if len(failures) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nFAILED\n")
+	const mostUnfinished = 5
+	written, unfinished := 0, 0
+	for _, f := range failures {
+		if f.Unfinished() {
+			if unfinished++; unfinished > mostUnfinished {
+				continue
+			}
+		}
+		if written++; written <= most {
+			fmt.Fprintf(b, "  %v\n", f)
+		}
+	}
+	if n := unfinished - mostUnfinished; n > 0 {
+		fmt.Fprintf(b, "  and %s more that did not finish\n", count(uint64(n), "application"))
+	}
+	if written > most {
+		fmt.Fprintf(b, "  and %d more\n", written-most)
+	}
 }
 
 func writeRules(b *strings.Builder, res *scenario.Result) {

@@ -30,11 +30,8 @@ func verifyCommand() *cli.Command {
 			if err := wantArgs(c, 1, -1, "a recording"); err != nil {
 				return err
 			}
-			if err := checkWallLimit(c); err != nil {
-				return err
-			}
-			ctx, stop := untilSignal(c.Context)
-			defer stop()
+			ctx, g := newGuard(c.Context, c.App.ErrWriter, grace)
+			defer g.stop()
 			return verifyAll(ctx, c.Args().Slice(), c.Duration("wall-limit"), c.Bool("json"), c.App.Writer, c.App.ErrWriter)
 		},
 	}
@@ -43,13 +40,17 @@ func verifyCommand() *cli.Command {
 // fileVerdict is what verify has to say about one file.
 type fileVerdict struct {
 	File     string           `json:"file"`
-	Verdict  string           `json:"verdict"` // "same", "different", "cut", "error"
+	Verdict  string           `json:"verdict"` // "same", "different", "cut", "cut short", "error"
 	Frames   int              `json:"equal_frames"`
 	Versions []string         `json:"versions_differ,omitempty"`
 	Diff     *frameDifference `json:"difference,omitempty"`
-	Error    string           `json:"error,omitempty"`
-	status   int
-	err      error
+	// CutShort is why the recorded run ended before its time.
+	CutShort string `json:"cut_short,omitempty"`
+	// Run is what the recording says of its run that the second run does not.
+	Run    string `json:"run_differs,omitempty"`
+	Error  string `json:"error,omitempty"`
+	status int
+	err    error
 }
 
 // frameDifference is the first difference, for programs.
@@ -91,27 +92,28 @@ func verifyAll(ctx context.Context, files []string, wall time.Duration, asJSON b
 
 func verifyFile(ctx context.Context, file string, wall time.Duration) *fileVerdict {
 	out := &fileVerdict{File: file}
-	if file == "-" {
-		out.Verdict, out.status, out.err = "error", exitUsage, usage("verify reads a recording twice: give the name of a file")
-		out.Error = out.err.Error()
+	if err := readTwice("verify", file); err != nil {
+		out.Verdict, out.status, out.err, out.Error = "error", exitUsage, err, oneLine(err)
 		return out
 	}
 	v, err := scenario.Verify(ctx, file, scenario.Options{WallLimit: wall})
 	switch {
 	case err != nil:
 		out.Verdict, out.status, out.err = "error", exitStatus(err), err
-		out.Error = pcap.Printable(err.Error())
+		out.Error = oneLine(err)
 		return out
 	case v.Difference != nil:
 		out.Verdict, out.status = "different", exitFailed
 		out.Diff = differenceOf(v)
+	case v.CutShort != "":
+		out.Verdict, out.status, out.CutShort = "cut short", exitUsage, v.CutShort
 	case v.Cut != nil:
 		out.Verdict, out.status, out.err = "cut", exitUsage, v.Cut
-		out.Error = v.Cut.Error()
+		out.Error = oneLine(v.Cut)
 	default:
 		out.Verdict = "same"
 	}
-	out.Frames, out.Versions = v.Frames, v.Versions
+	out.Frames, out.Versions, out.Run = v.Frames, v.Versions, v.Run
 	return out
 }
 
@@ -136,9 +138,15 @@ func (v *fileVerdict) write(stdout, stderr io.Writer) {
 	for _, line := range v.Versions {
 		fmt.Fprintf(stdout, "%s: %s\n", name, line)
 	}
+	if v.Run != "" {
+		fmt.Fprintf(stdout, "%s: what it says of its run is not so: %s\n", name, pcap.Printable(v.Run))
+	}
 	switch v.Verdict {
 	case "same":
 		fmt.Fprintf(stdout, "%s: the same, %s\n", name, count(uint64(v.Frames), "frame"))
+	case "cut short":
+		fmt.Fprintf(stdout, "%s: equal up to frame %d, where the recorded run was cut short:\n  %s\n",
+			name, v.Frames, pcap.Printable(v.CutShort))
 	case "cut":
 		var cut *pcap.TruncatedError
 		errors.As(v.err, &cut)
