@@ -62,7 +62,7 @@ func show(w io.Writer, r *pcap.Reader, asJSON bool) error {
 			out.Flush()
 			return err
 		}
-		iface := r.Interfaces()[p.Interface]
+		iface := r.Interface(p.Interface)
 		if asJSON {
 			err = values.Encode(shownFrame{p.Number, p.Time, iface.Name, p.Direction.String(), p.OrigLen,
 				describer.Frame(p.LinkType, p.Data, p.OrigLen), p.Comments})
