@@ -64,7 +64,9 @@
 //
 // nth, every and first count the frames of each path by itself: a path is a
 // sender, or a sender and a receiver for a rule with "to". "drop first 1" loses
-// the first frame of every sender.
+// the first frame of every sender. Frames of any kind are counted, ARP and
+// neighbour discovery among them: the first frame of a conversation is seldom
+// its SYN.
 //
 // # Draws
 //
