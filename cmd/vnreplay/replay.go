@@ -107,10 +107,10 @@ func (p *player) play(ctx context.Context, path string) error {
 	g.leaves(rec.Written())
 	inTime := g.within(p.options.WallLimit)
 	report, err := replay.Run(ctx, a, p.options)
-	inTime()
 	if cerr := rec.Close(); err == nil {
 		err = cerr
 	}
+	inTime()
 	if err != nil {
 		remove()
 		return err

@@ -99,8 +99,8 @@ func (r *runner) run(ctx context.Context) error {
 	g.leaves(rec.Written())
 	inTime := g.within(r.wallLimit)
 	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: &ceiling{Recorder: rec, most: r.maxSize, end: g.cancel}, WallLimit: r.wallLimit})
-	inTime()
 	cerr := rec.Close()
+	inTime()
 	if err == nil {
 		err = cerr
 	}

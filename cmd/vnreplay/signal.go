@@ -91,7 +91,8 @@ func (g *guard) discards(dir string) {
 }
 
 // within ends the process when a run takes longer than its wall limit, because
-// nobody takes its recording: the run looks at the clock between its writes only.
+// nobody takes its recording: the run looks at the clock between its writes only,
+// and the closing of the recording writes too.
 func (g *guard) within(limit time.Duration) (stop func()) {
 	t := time.AfterFunc(limit+5*grace, func() {
 		g.exit(exitHarness, fmt.Sprintf("the wall limit of %v is over, and nobody takes the recording", limit))
