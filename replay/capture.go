@@ -15,6 +15,10 @@ import (
 // MaxCaptureBytes bounds the frame bytes that [Load] keeps in memory.
 const MaxCaptureBytes = 1 << 30
 
+// MaxGap is the longest time between two frames that is taken for true; a stamp
+// further ahead is a broken clock's, or a damaged file's.
+const MaxGap = 30 * 24 * time.Hour
+
 // ErrTooLarge: the capture holds more than [MaxCaptureBytes].
 var ErrTooLarge = errors.New("capture too large to replay")
 
@@ -22,8 +26,9 @@ var ErrTooLarge = errors.New("capture too large to replay")
 type Capture struct {
 	Name   string // as it was opened
 	Frames []*Frame
-	// Backwards is how many frames are stamped earlier than one before them.
-	Backwards int
+	// Backwards is how many frames are stamped earlier than one before them, Ahead
+	// how many more than MaxGap later than the one before.
+	Backwards, Ahead int
 	// Skipped says, by reason, which frames are not in Frames.
 	Skipped []Skip
 	// Cut is why the capture ends before its end, nil for a whole file.
@@ -37,8 +42,8 @@ type Frame struct {
 	Number int // as Wireshark shows it
 	Time   time.Time
 	// At is how long after the capture's first frame it came; it never
-	// decreases: a frame stamped earlier than its predecessor has the
-	// predecessor's.
+	// decreases: a frame stamped earlier than its predecessor, or more than
+	// MaxGap later, has the predecessor's.
 	At       time.Duration
 	LinkType int
 	Data     []byte
@@ -123,6 +128,8 @@ func (c *Capture) add(p *pcap.Packet) {
 		case p.Time.IsZero() || c.Frames[0].Time.IsZero():
 		case at < f.At:
 			c.Backwards++
+		case at-f.At > MaxGap:
+			c.Ahead++
 		default:
 			f.At = at
 		}

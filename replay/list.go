@@ -22,6 +22,9 @@ func (a *Analysis) List(w io.Writer) error {
 	if c.Backwards > 0 {
 		fmt.Fprintf(&b, "%s stamped earlier than one before\n", count(c.Backwards, "frame"))
 	}
+	if c.Ahead > 0 {
+		fmt.Fprintf(&b, "%s stamped more than 30 days after the one before\n", count(c.Ahead, "frame"))
+	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(a.Endpoints) > 0 {
 		fmt.Fprintf(t, "\nendpoint\tMAC\tframes\tbytes\tconversations\n")

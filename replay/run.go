@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -129,7 +130,7 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 	}
 	limit := o.Limit
 	if n := len(a.Capture.Frames); limit == 0 && n > 0 {
-		limit = vswitch.DefaultLimit + a.Capture.Frames[n-1].At
+		limit = vswitch.DefaultLimit + min(a.Capture.Frames[n-1].At, math.MaxInt64/4)
 	}
 	e := &engine{
 		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o),
