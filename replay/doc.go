@@ -76,8 +76,6 @@
 //	segmentation          a segment of the live side with other bounds
 //	ack-moved             a played acknowledgement in the middle of such a segment, moved to its end
 //	ack-merged            one that thereby became equal to the one before, and was left out
-//	loss-healed           one that asked for a segment which was lost in the capture and arrived
-//	                      here; it was left out
 //	ack-split             a played acknowledgement, said in parts as the bytes came
 //	ack-apart             one that the capture has on a segment that is not new this time
 //	played-retransmission a segment that was lost in the capture's world, played again

@@ -242,15 +242,7 @@ func (p *tcpPeer) send(s *segment) {
 	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal}
 	if s.ack >= 0 {
 		ack := s.ack
-		filled := p.filled(s)
-		if filled && s.isAck() && s.ack == p.lastAck {
-			// It asked for a segment that was lost in the capture and is here: it
-			// would make the live side send that again.
-			p.e.report.count("loss-healed")
-			p.last = p.now()
-			return
-		}
-		if len(s.sack) == 0 || filled {
+		if len(s.sack) == 0 {
 			ack = p.whole(ack)
 		}
 		if !s.Flags.Has(pcap.SYN) {
@@ -265,8 +257,8 @@ func (p *tcpPeer) send(s *segment) {
 		patch.SetAck, patch.Ack = true, p.liveISN+uint32(ack)
 		patch.AddAck = p.liveISN - p.in.isn
 		for _, k := range s.sack {
-			if k.from < ack || filled {
-				patch.Blank = append(patch.Blank, 5) // acknowledged meanwhile, or about to be
+			if k.from < ack {
+				patch.Blank = append(patch.Blank, 5) // acknowledged meanwhile
 				break
 			}
 		}
@@ -339,21 +331,9 @@ func (p *tcpPeer) isOld(s *segment) bool {
 	return s.end() <= p.acked && !s.Flags.Has(pcap.SYN)
 }
 
-// isAck reports whether a segment only acknowledges.
-func (s *segment) isAck() bool { return s.len == 0 && s.Flags&^pcap.PSH == pcap.ACK }
-
-// isPureAck reports whether it does so without SACK blocks.
-func (s *segment) isPureAck() bool { return s.isAck() && len(s.sack) == 0 }
-
-// filled reports whether a segment speaks of a hole in what had been received
-// that is none here: more than it acknowledges has come, without a gap.
-func (p *tcpPeer) filled(s *segment) bool {
-	for _, k := range s.sack {
-		if k.to > p.got {
-			return false
-		}
-	}
-	return p.got > s.ack
+// isPureAck reports whether a segment only acknowledges.
+func (s *segment) isPureAck() bool {
+	return s.len == 0 && s.Flags&^pcap.PSH == pcap.ACK && len(s.sack) == 0
 }
 
 // known reports whether the segment's sequence number is one of its stream.
