@@ -236,9 +236,19 @@ func TestAGivenUpFileKeepsItsProvisionalName(t *testing.T) {
 	}
 }
 
+// unavailable skips a test for something that the system lacks, or fails it where
+// everything is required to be there.
+func unavailable(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
 func TestAFullDevice(t *testing.T) {
 	if !exists("/dev/full") {
-		t.Skip("no /dev/full here")
+		unavailable(t, "no /dev/full here")
 	}
 	a, _, _ := event(t, 60)
 	r, err := pcap.Create("/dev/full", testMeta)
@@ -257,7 +267,7 @@ func TestAFullDevice(t *testing.T) {
 func TestAPipeIsWrittenDirectly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Skip("no pipes here:", err)
+		unavailable(t, "no pipes here: "+err.Error())
 	}
 	got := make(chan []byte)
 	go func() {

@@ -28,8 +28,11 @@ const (
 
 // Run runs the world: it calls main and the functions given to [World.Go] and
 // [World.Background] on goroutines of their own, moves frames and the clock, and
-// returns when main and all client applications have returned, no frame is in
-// flight and no connection is in mid-close (those get at . Then every parked call returns net.ErrClosed, in order.
+// returns when main and all client applications have returned, nothing is due any
+// more, no frame is in flight and no connection is in mid-close: for those whose
+// last bytes are not acknowledged it goes on for at most a virtual minute, and for
+// those that wait for the peer's FIN only, a second; see [Stats].CutOff. Then every
+// parked call returns net.ErrClosed, in order.
 //
 // While it runs, the process has GOMAXPROCS 1 and no automatic garbage
 // collection; both are restored. Worlds of one process run one after the other.

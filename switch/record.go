@@ -41,8 +41,8 @@ type Sent struct {
 	All bool
 
 	// Receivers are the ports to which the switch forwarded the frame, in port
-	// order. A frame that is lost on the sender's cable (by Lost or by a rule)
-	// still names those it would have reached. It is empty if Lost is not NotLost.
+	// order. A frame that a rule dropped on the sender's cable still names those it
+	// would have reached; one with a Lost has none.
 	Receivers []Receiver
 
 	// Hits are the verdicts of rules that did something, in the order of the
