@@ -38,8 +38,10 @@ type account struct {
 // fate is what a frame's receivers have yet to get.
 type fate struct {
 	data     []byte
-	arrivals map[int][]time.Time
-	edits    map[int][]vswitch.Edit
+	arrivals map[int][]time.Time // of those held: the latest
+	verdicts map[int][]vswitch.Verdict
+	behind   map[int]int // held behind so many
+	from     *vswitch.Port
 }
 
 func newBooks(t errorer) *books { return &books{t: t, pending: map[uint64]*fate{}} }
@@ -105,7 +107,8 @@ func (b *books) sent(e *vswitch.Sent) {
 		}
 	}
 	b.receivers(e)
-	f := &fate{data: bytes.Clone(e.Data), arrivals: map[int][]time.Time{}, edits: map[int][]vswitch.Edit{}}
+	f := &fate{data: bytes.Clone(e.Data), arrivals: map[int][]time.Time{}, verdicts: map[int][]vswitch.Verdict{},
+		behind: map[int]int{}, from: e.From}
 	b.pending[e.Seq] = f
 	before := -1
 	for _, r := range e.Receivers {
@@ -120,7 +123,10 @@ func (b *books) sent(e *vswitch.Sent) {
 			if h.To == nil || h.To == r.Port {
 				dropped = dropped || h.Drop
 				copies += h.Copies
-				f.edits[n] = append(f.edits[n], h.Edits...)
+				f.verdicts[n] = append(f.verdicts[n], h.Verdict)
+				if h.Behind > 0 {
+					f.behind[n] = h.Behind
+				}
 			}
 		}
 		if dropped != (r.Lost == vswitch.DroppedByRule) {
@@ -142,6 +148,26 @@ func (b *books) sent(e *vswitch.Sent) {
 			}
 		}
 		f.arrivals[n] = slices.Clone(r.Arrivals)
+		if f.behind[n] == 0 {
+			b.passed(e, n, r.Arrivals[0])
+		}
+	}
+}
+
+// passed moves the frames that the frame e, which arrives at port n at instant at,
+// is the last to pass.
+func (b *books) passed(e *vswitch.Sent, n int, at time.Time) {
+	for seq, f := range b.pending {
+		if seq == e.Seq || f.from != e.From || f.behind[n] == 0 || len(f.arrivals[n]) == 0 || !f.arrivals[n][0].After(e.At) {
+			continue
+		}
+		if f.behind[n]--; f.behind[n] > 0 {
+			continue
+		}
+		earlier := max(0, f.arrivals[n][0].Sub(at.Add(1)))
+		for k := range f.arrivals[n] {
+			f.arrivals[n][k] = f.arrivals[n][k].Add(-earlier)
+		}
 	}
 }
 
@@ -195,9 +221,18 @@ func (b *books) delivered(e *vswitch.Delivered) {
 		return
 	}
 	f.arrivals[e.Port.Number()] = slices.Delete(f.arrivals[e.Port.Number()], i, i+1)
+	f.behind[e.Port.Number()] = 0 // its copies do not wait any more
 	want := bytes.Clone(f.data)
-	for _, ed := range f.edits[e.Port.Number()] {
-		copy(want[ed.Offset:], ed.New)
+	for _, v := range f.verdicts[e.Port.Number()] {
+		for _, ed := range v.Edits {
+			if ed.Offset < len(want) {
+				copy(want[ed.Offset:], ed.New)
+			}
+		}
+		if v.Truncate > 0 {
+			want = want[:min(len(want), v.Truncate)]
+		}
+		want = append(want, make([]byte, v.Pad)...)
 	}
 	if !bytes.Equal(e.Data, want) {
 		b.t.Errorf("#%d reaches %s as %x, want %x", e.Seq, e.Port.Name(), e.Data, want)
@@ -333,7 +368,13 @@ func drawnRule(seed uint64) vswitch.Rule {
 			where = to.Name()
 		}
 		r := vswitch.NewRand(seed, fmt.Sprint(f.Seq), where)
-		switch r.IntN(8) {
+		switch r.IntN(11) {
+		case 8:
+			v.Truncate = vswitch.HeaderLen + r.IntN(60)
+		case 9:
+			v.Pad = r.IntN(10)
+		case 10:
+			v.Behind, v.Within, v.Copies = 1+r.IntN(3), time.Duration(1+r.IntN(10_000))*time.Microsecond, r.IntN(2)
 		case 0:
 			v.Drop = true
 		case 1:

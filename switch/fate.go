@@ -1,7 +1,6 @@
 package vswitch
 
 import (
-	"container/heap"
 	"fmt"
 	"time"
 )
@@ -52,13 +51,6 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	return s.deliver(sent)
 }
 
-// What bounds the frames and copies that are on their way in a world, and so the
-// memory they take.
-const (
-	maxInFlight      = 1 << 18
-	maxInFlightBytes = 512 << 20
-)
-
 // judge asks the rules, forwards the frame, and computes every arrival.
 func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	f, p := sent.Frame, sent.From
@@ -68,8 +60,8 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	dropped := false
 	dst, src := f.Dst(), f.Src()
 	for _, r := range s.inForce {
-		v := r.rule.Judge(f, nil)
-		if err := v.check(r, f, nil); err != nil {
+		v, err := r.judge(f, nil)
+		if err != nil {
 			return err
 		}
 		froms = append(froms, v)
@@ -92,10 +84,11 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		}
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
-			if v := r.rule.Judge(f, q); !v.IsZero() {
-				if err := v.check(r, f, q); err != nil {
-					return err
-				}
+			v, err := r.judge(f, q)
+			if err != nil {
+				return err
+			}
+			if !v.IsZero() {
 				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: v})
 				r.count(f.Seq, &v)
 			}
@@ -107,6 +100,19 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		}
 	}
 	return nil
+}
+
+// judge asks the rule, and checks its answer.
+func (r *InstalledRule) judge(f *Frame, to *Port) (Verdict, error) {
+	v := r.rule.Judge(f, to)
+	if v.IsZero() {
+		return Verdict{}, nil
+	}
+	err := v.check(r, f, to)
+	if v.Truncate >= len(f.Data) {
+		v.Truncate = 0
+	}
+	return v, err
 }
 
 // editMAC applies e to the address that starts at byte off of the frame.
@@ -160,8 +166,8 @@ func (s *Switch) describe(sent *Sent) {
 // settleFate computes what one receiver gets, and when.
 func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error {
 	q := rc.Port
-	size := len(sent.Data)
-	var delay, gap time.Duration
+	size := len(sent.Data) // on the cable
+	var delay, gap, within time.Duration
 	copies := 0
 	for i := range sent.Hits {
 		h := &sent.Hits[i]
@@ -176,10 +182,17 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 		if h.Gap > 0 {
 			gap = h.Gap
 		}
+		if h.Truncate > 0 {
+			size = min(size, h.Truncate)
+		}
+		rc.pad += h.Pad
+		if h.Behind > 0 {
+			rc.behind, within = h.Behind, h.Within
+		}
 	}
-	if copies > MaxCopies || delay > MaxDelay {
-		return fmt.Errorf("%w: the rules together make %d copies of frame %d to port %s and delay it by %v: want at most %d and %v",
-			ErrVerdict, copies, sent.Seq, q.cfg.Name, delay, MaxCopies, MaxDelay)
+	if copies > MaxCopies || delay > MaxDelay || rc.pad > MaxPad {
+		return fmt.Errorf("%w: the rules together make %d copies of frame %d to port %s, delay it by %v and add %d bytes: want at most %d, %v and %d",
+			ErrVerdict, copies, sent.Seq, q.cfg.Name, delay, rc.pad, MaxCopies, MaxDelay, MaxPad)
 	}
 	at := atSwitch + int64(delay)
 	switch {
@@ -200,85 +213,8 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	first := len(s.arrivals)
 	for k := range copies + 1 {
 		left := q.downlink.send(now, at+int64(k)*int64(gap), size)
-		s.arrivals = append(s.arrivals, time.Unix(0, left+int64(q.cfg.Latency)).UTC())
+		s.arrivals = append(s.arrivals, time.Unix(0, left+int64(q.cfg.Latency)+int64(within)).UTC())
 	}
 	rc.Arrivals = s.arrivals[first:len(s.arrivals):len(s.arrivals)]
-	return nil
-}
-
-// deliver schedules the arrivals, each with its own copy of the bytes; the last
-// one takes the frame's buffer.
-func (s *Switch) deliver(sent *Sent) error {
-	w := s.w
-	left := 0
-	for i := range sent.Receivers {
-		left += len(sent.Receivers[i].Arrivals)
-	}
-	if w.inFlight+left > maxInFlight || w.inFlightBytes+left*cap(sent.Data) > maxInFlightBytes {
-		return w.explain(fmt.Errorf("%w: more than %d frames or %d MiB in flight", ErrLimit, maxInFlight, maxInFlightBytes>>20))
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if left == 0 {
-		w.release(sent.Data)
-		return nil
-	}
-	original := sent.Data
-	if len(sent.Hits) > 0 {
-		// Edits differ by receiver: keep the original until the last copy is made.
-		defer w.release(original)
-	}
-	for i := range sent.Receivers {
-		rc := &sent.Receivers[i]
-		q := rc.Port
-		for _, at := range rc.Arrivals {
-			left--
-			data := original
-			if left > 0 || len(sent.Hits) > 0 {
-				data = append(w.buffer(len(original)), original...)
-			}
-			for h := range sent.Hits {
-				if to := sent.Hits[h].To; to == nil || to == q {
-					for _, e := range sent.Hits[h].Edits {
-						copy(data[e.Offset:], e.New)
-					}
-				}
-			}
-			q.seq++
-			q.inFlight++
-			w.inFlight++
-			w.inFlightBytes += cap(data)
-			ev := w.newDelivery()
-			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data}
-			heap.Push(&w.events, ev)
-			if w.over == never || w.closing || w.nowNanos() <= w.over+int64(lingering) {
-				w.lastArrival = max(w.lastArrival, ev.at)
-			}
-		}
-	}
-	return nil
-}
-
-// arrive hands a delivered frame to the endpoint. The loop calls it without w.mu.
-func (w *World) arrive(ev *event) error {
-	p := ev.port
-	w.inFlight--
-	w.inFlightBytes -= cap(ev.data)
-	if p.closed {
-		return nil
-	}
-	p.inFlight--
-	p.counters.RxFrames++
-	p.counters.RxBytes += uint64(len(ev.data))
-	if p.sw.delivered {
-		if err := p.sw.record(&Delivered{Time: w.Now(), Port: p, Seq: ev.frame, Data: ev.data}); err != nil {
-			return err
-		}
-	}
-	p.endpoint.Deliver(ev.data)
-	w.mu.Lock()
-	w.release(ev.data)
-	w.freeDelivery(ev)
-	w.mu.Unlock()
 	return nil
 }

@@ -208,6 +208,13 @@ func describe(e vswitch.Event) string {
 		fmt.Fprintf(&b, "%v connected %s", stamp(e.Time, e.Port), e.Port.Name())
 	case *vswitch.Disconnected:
 		fmt.Fprintf(&b, "%v disconnected %s", stamp(e.Time, e.Port), e.Port.Name())
+	case *vswitch.Changed:
+		fmt.Fprintf(&b, "%v %v ", e.Time.Sub(vswitch.DefaultStart), e.What)
+		if e.Rule != nil {
+			fmt.Fprintf(&b, "rule %d:%s", e.Rule.Number(), e.Rule.Name())
+		} else {
+			fmt.Fprintf(&b, "port %s", e.Port.Name())
+		}
 	case *vswitch.Delivered:
 		fmt.Fprintf(&b, "%v delivered #%d %s %q", stamp(e.Time, e.Port), e.Seq, e.Port.Name(), e.Data[vswitch.HeaderLen:])
 	case *vswitch.Sent:
@@ -246,6 +253,15 @@ func describe(e vswitch.Event) string {
 			}
 			for _, ed := range h.Edits {
 				fmt.Fprintf(&b, " @%d:%x>%x", ed.Offset, ed.Old, ed.New)
+			}
+			if h.Truncate != 0 {
+				fmt.Fprintf(&b, " truncate=%d", h.Truncate)
+			}
+			if h.Pad != 0 {
+				fmt.Fprintf(&b, " pad=%d", h.Pad)
+			}
+			if h.Behind != 0 {
+				fmt.Fprintf(&b, " behind=%d within=%v", h.Behind, h.Within)
 			}
 			if h.Reason != "" {
 				fmt.Fprintf(&b, " reason=%s", h.Reason)

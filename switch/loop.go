@@ -60,6 +60,7 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 		return errors.New("World.Run: a world runs only once")
 	}
 	w.phase = running
+	w.loopID = goroutineID()
 	w.ctx = appCtx
 	apps := append([]*application{{name: "main", fn: main, client: true}}, w.apps...)
 	w.apps = apps

@@ -140,8 +140,8 @@ func (p *Port) Counters() Counters {
 // Send puts one frame, with its Ethernet header and without FCS, on the cable.
 // It copies data, never blocks, and may be called from any goroutine. The frame
 // enters the switch at the current instant. The error is ErrRunt, a [*SizeError]
-// (ErrTooBig), ErrQueueFull, or net.ErrClosed after Close; each refusal but the
-// last is counted.
+// (ErrTooBig), ErrQueueFull, that of a [Gate], or net.ErrClosed after Close; each
+// refusal but the last is counted.
 func (p *Port) Send(data []byte) error { return p.Sendv([][]byte{data}) }
 
 // Sendv is [Port.Send] of one frame that lies in several pieces.
@@ -175,6 +175,10 @@ func (p *Port) Sendv(parts [][]byte) error {
 		p.counters.Oversize++
 		return &SizeError{Port: p.cfg.Name, Len: size, MTU: p.cfg.MTU}
 	}
+	if err := p.sw.refuse(p, data); err != nil {
+		w.release(data)
+		return err
+	}
 	p.outbox = append(p.outbox, data)
 	w.markDirty(p)
 	return nil
@@ -191,12 +195,20 @@ func (p *Port) maxLen(frame []byte) int {
 
 // SetUp plugs the cable in (true, the initial state) or pulls it out. Frames
 // that enter while the sender's or the receiver's cable is down are lost and
-// counted; frames in flight arrive.
+// counted; frames in flight arrive. During a run it is an event ([Changed]), and
+// takes effect like a change of rules; see [InstalledRule].
 func (p *Port) SetUp(up bool) {
+	what := CableDown
+	if up {
+		what = CableUp
+	}
 	w := p.sw.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p.down = !up
+	w.change("cable "+p.cfg.Name, func() {
+		if p.down == up && !p.closed {
+			p.sw.changed(&Changed{Time: w.Now(), What: what, Port: p})
+		}
+		p.down = !up
+	})
 }
 
 func (p *Port) isDown() bool {

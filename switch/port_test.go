@@ -93,8 +93,15 @@ func TestPulledCable(t *testing.T) {
 	equal(t, "a lost", a.Counters().TxLost[vswitch.LostDown], 1)
 	equal(t, "a sent", a.Counters().TxFrames, 4)
 	equal(t, "b lost", b.Counters().RxLost[vswitch.LostDown], 1)
-	equal(t, "recorded", rec.lines[3]+"\n"+rec.lines[5], `0s sent #1 a "0" lost=down`+"\n"+
-		`2ms sent #3 a "2" all b!down c@2.05ms`)
+	equal(t, "recorded", strings.Join(rec.lines[3:11], "\n"), strings.TrimPrefix(`
+0s down port a
+0s sent #1 a "0" lost=down
+1ms up port a
+1ms sent #2 a "1" all b@1.05ms c@1.05ms
+2ms down port b
+2ms sent #3 a "2" all b!down c@2.05ms
+3ms up port b
+3ms sent #4 a "3" all b@3.05ms c@3.05ms`, "\n"))
 }
 
 func TestCloseForwardsWhatWasSentAndCountsWhatIsInFlight(t *testing.T) {

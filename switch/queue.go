@@ -26,6 +26,7 @@ type event struct {
 	port  *Port // deliveries
 	frame uint64
 	data  []byte
+	held  *held // if it may yet come earlier
 }
 
 // eventQueue is a binary heap (container/heap) in the world's order of events.

@@ -15,7 +15,7 @@ type Recorder interface {
 	Close() error
 }
 
-// Event is one of [*Connected], [*Sent], [*Delivered], [*Disconnected].
+// Event is one of [*Connected], [*Sent], [*Delivered], [*Changed], [*Disconnected].
 type Event interface{ event() }
 
 // Connected: a port was added to the switch. It comes before every other event
@@ -55,8 +55,13 @@ type Receiver struct {
 	Port *Port
 	// Lost is why nothing arrives: DroppedByRule or another cause.
 	Lost Loss
-	// Arrivals is when the frame and its copies arrive, in order of copies; empty if lost.
+	// Arrivals is when the frame and its copies arrive, in order of copies; empty
+	// if lost. Those of a frame that is held (see Verdict.Behind) arrive then at
+	// the latest.
 	Arrivals []time.Time
+
+	behind int // held so; see Verdict
+	pad    int // bytes that follow it
 }
 
 // Delivered: one copy of a frame reached an endpoint. Only a [DeliveryRecorder]
@@ -67,6 +72,32 @@ type Delivered struct {
 	Seq  uint64 // of the frame
 	Data []byte // as it arrived, with the Ethernet header
 }
+
+// Changed: somebody changed what holds for frames that enter from now on.
+type Changed struct {
+	Time time.Time
+	What Change
+	Rule *InstalledRule // the rule that was changed, or nil
+	Port *Port          // the port whose cable was, or nil
+}
+
+// Change is what was changed while a world ran.
+type Change uint8
+
+// The changes. Their String is the word used in recordings.
+const (
+	RuleAdded   Change = iota // "added"
+	RuleRemoved               // "removed"
+	RuleOn                    // "on"
+	RuleOff                   // "off"
+	CableUp                   // "up"
+	CableDown                 // "down"
+)
+
+var changeNames = [...]string{"added", "removed", "on", "off", "up", "down"}
+
+// String returns the change's word.
+func (c Change) String() string { return changeNames[c] }
 
 // Disconnected: a port was closed, or the run ended. It is the last event of its port.
 type Disconnected struct {
@@ -80,6 +111,7 @@ type Disconnected struct {
 func (*Connected) event()    {}
 func (*Sent) event()         {}
 func (*Delivered) event()    {}
+func (*Changed) event()      {}
 func (*Disconnected) event() {}
 
 // DeliveryRecorder is a [Recorder] that also wants [*Delivered] events.

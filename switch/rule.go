@@ -27,11 +27,27 @@ type RuleFunc func(f *Frame, to *Port) Verdict
 // Judge calls fn.
 func (fn RuleFunc) Judge(f *Frame, to *Port) Verdict { return fn(f, to) }
 
+// Gate is a [Rule] that can also refuse frames inside the sender's write, where
+// the sender is told, as by a network card whose MTU a frame exceeds.
+type Gate interface {
+	Rule
+	// Refuse returns the error that [Port.Send] gives the sender at from, or nil
+	// to let the frame enter, where it is judged like any other. A refused frame
+	// is in no recording; it is counted by the rule ([RuleCounts].Refused) and, if
+	// the error is [ErrTooBig], by the port (Counters.Oversize).
+	//
+	// It is called on the sender's goroutine, one call at a time in a world, while
+	// the world is locked: of the world it may call nothing but the port's
+	// accessors. at is the current instant. It must not keep or change data.
+	Refuse(from *Port, data []byte, at time.Time) error
+}
+
 // Verdict is what one rule does to a frame on one cable. The zero Verdict leaves
 // it alone. The verdicts of several rules compose in the order of the rules, the
 // sender's cable and the receiver's taken together: delays add up, copies add up
-// (the last rule with a gap names the gap), edits are applied one after the
-// other, and one drop drops the frame with all its copies.
+// (the last rule with a gap names the gap), the last one that holds a frame says
+// behind how many, bytes are changed one after the other, and one drop drops the
+// frame with all its copies.
 type Verdict struct {
 	// Drop loses the frame on this cable.
 	Drop bool
@@ -44,8 +60,26 @@ type Verdict struct {
 	// Delay is added to the cables' latency. Never negative; see MaxDelay.
 	Delay time.Duration
 
-	// Edits change bytes, in order. All copies carry the changed bytes.
+	// Behind holds the frame at the receiver's end of its cable until so many
+	// later frames of the same sender have arrived there (frames that are held
+	// themselves do not count), and no longer than Within: it arrives one
+	// nanosecond after the last of them. Its copies are held with it. Behind is
+	// never negative; see MaxBehind. Within is more than 0 if Behind is; see MaxDelay.
+	Behind int
+	Within time.Duration
+
+	// Edits change bytes, in order. All copies carry the changed bytes. Of bytes
+	// that the rules before have cut off nothing is left to change.
 	Edits []Edit
+
+	// Truncate cuts the frame, after Edits, to so many bytes, Ethernet header
+	// included; 0, and what is no less than its length, leaves it. At least HeaderLen.
+	Truncate int
+
+	// Pad is how many zero bytes follow the frame, after Truncate. They are not
+	// sent over the cable, but added where it ends: they take no time and no MTU.
+	// Never negative; see MaxPad.
+	Pad int
 
 	// Reason, if any, is a short text for the recording, of letters, digits and
 	// the punctuation -_.:/+ (others are written as '_').
@@ -56,7 +90,9 @@ type Verdict struct {
 // receiver.
 const (
 	MaxCopies = 10_000
-	MaxDelay  = 24 * time.Hour // also of one gap, and of a cable's latency
+	MaxDelay  = 24 * time.Hour // also of one gap, of Within, and of a cable's latency
+	MaxBehind = 1_000_000
+	MaxPad    = 65535 // bytes
 )
 
 // ErrVerdict is the run's error when a rule gives a verdict that breaks the
@@ -76,6 +112,14 @@ func (v *Verdict) check(r *InstalledRule, f *Frame, to *Port) error {
 		wrong = fmt.Sprintf("delay %v: want 0 to %v", v.Delay, MaxDelay)
 	case v.Gap < 0 || v.Gap > MaxDelay:
 		wrong = fmt.Sprintf("gap %v: want 0 to %v", v.Gap, MaxDelay)
+	case v.Behind < 0 || v.Behind > MaxBehind:
+		wrong = fmt.Sprintf("behind %d frames: want 0 to %d", v.Behind, MaxBehind)
+	case v.Behind > 0 && (v.Within <= 0 || v.Within > MaxDelay):
+		wrong = fmt.Sprintf("behind %d frames within %v: want more than 0, at most %v", v.Behind, v.Within, MaxDelay)
+	case v.Truncate < 0 || v.Truncate > 0 && v.Truncate < HeaderLen:
+		wrong = fmt.Sprintf("truncate to %d bytes: want 0, or at least the %d of the Ethernet header", v.Truncate, HeaderLen)
+	case v.Pad < 0 || v.Pad > MaxPad:
+		wrong = fmt.Sprintf("pad %d bytes: want 0 to %d", v.Pad, MaxPad)
 	}
 	for _, e := range v.Edits {
 		switch {
@@ -98,7 +142,23 @@ func (v *Verdict) check(r *InstalledRule, f *Frame, to *Port) error {
 
 // IsZero reports whether the verdict leaves the frame alone.
 func (v *Verdict) IsZero() bool {
-	return !v.Drop && v.Copies == 0 && v.Delay == 0 && len(v.Edits) == 0
+	return !v.Drop && v.Copies == 0 && v.Delay == 0 && v.Behind == 0 &&
+		len(v.Edits) == 0 && v.Truncate == 0 && v.Pad == 0
+}
+
+// Apply does to data what the verdict does to a frame's bytes. It changes data in
+// place and may return it longer, in the same array if its capacity allows.
+func (v *Verdict) Apply(data []byte) []byte {
+	for i := range v.Edits {
+		v.Edits[i].Apply(data)
+	}
+	if v.Truncate > 0 && v.Truncate < len(data) {
+		data = data[:v.Truncate]
+	}
+	for range v.Pad {
+		data = append(data, 0)
+	}
+	return data
 }
 
 // Edit replaces bytes of a frame. Old and New have the same length, and
@@ -109,78 +169,17 @@ type Edit struct {
 	New    []byte // what stands there afterwards
 }
 
+// Apply changes data in place, as far as it goes.
+func (e *Edit) Apply(data []byte) {
+	if e.Offset < len(data) {
+		copy(data[e.Offset:], e.New)
+	}
+}
+
 // Hit is one verdict that did something: which rule, on which cable.
 type Hit struct {
 	Rule *InstalledRule
 	// To is the receiving port, or nil for the sender's cable.
 	To *Port
 	Verdict
-}
-
-// InstalledRule is a rule in its place on a switch.
-type InstalledRule struct {
-	number int
-	name   string
-	rule   Rule
-	sw     *Switch
-	// frames it was counted for, by what it did; frames, not receivers.
-	counts  RuleCounts
-	lastSeq uint64 // the frame counts were last raised for, per kind
-	seen    hitKind
-}
-
-// RuleCounts says how many frames a rule affected. A frame is counted once in
-// each field that applies, however many receivers were affected.
-type RuleCounts struct {
-	Frames  uint64 // affected in any way
-	Dropped uint64
-	Copied  uint64 // frames that were duplicated, not copies made
-	Changed uint64 // frames of which bytes were changed
-	Delayed uint64
-}
-
-// Number is the rule's place among the rules ever added to its switch, from 1.
-// Numbers are not reused.
-func (r *InstalledRule) Number() int { return r.number }
-
-// Name is the name it was added under: the recording's "rule=".
-func (r *InstalledRule) Name() string { return r.name }
-
-// Rule returns the rule itself.
-func (r *InstalledRule) Rule() Rule { return r.rule }
-
-// Counts returns what the rule did so far. Call it when the world is not running,
-// or from what its loop calls.
-func (r *InstalledRule) Counts() RuleCounts { return r.counts }
-
-// Remove takes the rule off its switch: frames that enter from now on are not
-// judged by it. It may be called more than once.
-func (r *InstalledRule) Remove() { r.sw.removeRule(r) }
-
-type hitKind uint8
-
-const (
-	hitAny hitKind = 1 << iota
-	hitDrop
-	hitCopy
-	hitChange
-	hitDelay
-)
-
-// count adds one verdict on frame seq to the rule's counts.
-func (r *InstalledRule) count(seq uint64, v *Verdict) {
-	if r.lastSeq != seq {
-		r.lastSeq, r.seen = seq, 0
-	}
-	add := func(k hitKind, did bool, n *uint64) {
-		if did && r.seen&k == 0 {
-			r.seen |= k
-			*n++
-		}
-	}
-	add(hitAny, true, &r.counts.Frames)
-	add(hitDrop, v.Drop, &r.counts.Dropped)
-	add(hitCopy, v.Copies > 0, &r.counts.Copied)
-	add(hitChange, len(v.Edits) > 0, &r.counts.Changed)
-	add(hitDelay, v.Delay > 0, &r.counts.Delayed)
 }

@@ -274,6 +274,10 @@ func TestImpossibleVerdictsEndTheRun(t *testing.T) {
 		"negative gap":    {vswitch.Verdict{Copies: 1, Gap: -1}, "gap -1ns: want 0 to 24h0m0s"},
 		"edit behind":     {vswitch.Verdict{Edits: []vswitch.Edit{{Offset: 18, Old: []byte{0}, New: []byte{1}}}}, "edit of 1 bytes at byte 18 does not lie within the frame"},
 		"edit before":     {vswitch.Verdict{Edits: []vswitch.Edit{{Offset: -1, Old: []byte{0}, New: []byte{1}}}}, "edit of 1 bytes at byte -1 does not lie within the frame"},
+		"negative behind": {vswitch.Verdict{Behind: -1, Within: 1}, "behind -1 frames: want 0 to 1000000"},
+		"held for ever":   {vswitch.Verdict{Behind: 1}, "behind 1 frames within 0s: want more than 0, at most 24h0m0s"},
+		"truncated runt":  {vswitch.Verdict{Truncate: 13}, "truncate to 13 bytes: want 0, or at least the 14 of the Ethernet header"},
+		"endless pad":     {vswitch.Verdict{Pad: 65536}, "pad 65536 bytes: want 0 to 65535"},
 		"edit that grows": {vswitch.Verdict{Edits: []vswitch.Edit{{Offset: 14, New: []byte{1}}}}, "edit at byte 14 replaces 0 bytes by 1"},
 	} {
 		for where, rule := range map[string]vswitch.Rule{"a": onSender(tc.v), "b": onReceiver("b", tc.v)} {
@@ -296,7 +300,7 @@ func TestImpossibleVerdictsEndTheRun(t *testing.T) {
 	}
 	l.at(0, func() { l.stations["a"].send(vswitch.Broadcast, "text") })
 	if err := l.tryRun(); !errors.Is(err, vswitch.ErrVerdict) || !strings.Contains(err.Error(),
-		"the rules together make 2 copies of frame 1 to port b and delay it by 40h0m0s: want at most 10000 and 24h0m0s") {
+		"the rules together make 2 copies of frame 1 to port b, delay it by 40h0m0s and add 0 bytes: want at most 10000, 24h0m0s and 65535") {
 		t.Errorf("Run: %v", err)
 	}
 }

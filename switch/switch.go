@@ -37,8 +37,11 @@ type Switch struct {
 	owner     map[MAC]*Port
 	macs      macTable
 	unlearned uint64
-	rules     []*InstalledRule // replaced, never changed in place
+	installed []*InstalledRule // all; see setRules
+	rules     []*InstalledRule // those that are on
+	gates     []*InstalledRule // those of these that are a Gate
 	nrules    int
+	held      map[path][]*held
 	delivered bool       // the recorder wants deliveries
 	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
 	recordErr error      // of the recorder, for good; guarded by recording
@@ -76,7 +79,7 @@ func (w *World) NewSwitch(cfg SwitchConfig) (*Switch, error) {
 	}
 	s := &Switch{
 		w: w, cfg: cfg,
-		names: map[string]*Port{}, owner: map[MAC]*Port{},
+		names: map[string]*Port{}, owner: map[MAC]*Port{}, held: map[path][]*held{},
 		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}, full: never},
 	}
 	if d, ok := cfg.Recorder.(DeliveryRecorder); ok {
@@ -175,34 +178,6 @@ func (s *Switch) Port(name string) (*Port, bool) {
 	defer s.w.mu.Unlock()
 	p, ok := s.names[name]
 	return p, ok
-}
-
-// AddRule puts r behind the rules the switch has; frames that enter from now on
-// are judged by it too. name is what recordings and summaries call it; it may be
-// empty.
-func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
-	if r == nil {
-		panic(fmt.Sprintf("vswitch: rule %q is nil", name))
-	}
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	s.nrules++
-	in := &InstalledRule{number: s.nrules, name: name, rule: r, sw: s}
-	s.rules = append(slices.Clip(s.rules), in)
-	return in
-}
-
-// Rules returns the rules in force, in order.
-func (s *Switch) Rules() []*InstalledRule {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return slices.Clone(s.rules)
-}
-
-func (s *Switch) removeRule(r *InstalledRule) {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	s.rules = slices.DeleteFunc(slices.Clone(s.rules), func(in *InstalledRule) bool { return in == r })
 }
 
 // record hands an event to the recorder, if there is one. After its first error a

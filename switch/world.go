@@ -65,6 +65,8 @@ type World struct {
 	ctx      context.Context
 	free     [][]byte
 	freeEv   []*event
+	changer  *Node  // whose calls are changes of rules and cables; before all other nodes
+	loopID   string // of the goroutine that runs the loop; set before phase is running
 
 	// The loop's.
 	spare   []*Port // the next dirty, so that none is allocated
@@ -127,6 +129,7 @@ func NewWorld(cfg Config) *World {
 		cfg.WallLimit = DefaultWallLimit
 	}
 	w := &World{cfg: cfg, start: cfg.Start.UnixNano(), byName: map[string]*Node{}, waiting: map[*Op]struct{}{}, over: never, lastArrival: never}
+	w.changer = &Node{w: w, name: "changes", number: -1}
 	w.now.Store(w.start)
 	return w
 }

@@ -1,0 +1,152 @@
+package vswitch
+
+import (
+	"container/heap"
+	"fmt"
+	"slices"
+)
+
+// What bounds the frames and copies that are on their way in a world, and so the
+// memory they take.
+const (
+	maxInFlight      = 1 << 18
+	maxInFlightBytes = 512 << 20
+)
+
+// deliver schedules the arrivals, each with its own copy of the bytes; where no
+// rule did anything the last one takes the frame's buffer.
+func (s *Switch) deliver(sent *Sent) error {
+	w := s.w
+	left, bytes := 0, 0
+	for i := range sent.Receivers {
+		rc := &sent.Receivers[i]
+		left += len(rc.Arrivals)
+		bytes += len(rc.Arrivals) * (cap(sent.Data) + rc.pad)
+	}
+	if w.inFlight+left > maxInFlight || w.inFlightBytes+bytes > maxInFlightBytes {
+		return w.explain(fmt.Errorf("%w: more than %d frames or %d MiB in flight", ErrLimit, maxInFlight, maxInFlightBytes>>20))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	original := sent.Data
+	if left == 0 || len(sent.Hits) > 0 {
+		// What rules change differs by receiver: it is kept until the last copy is made.
+		defer w.release(original)
+	}
+	for i := range sent.Receivers {
+		rc := &sent.Receivers[i]
+		if len(rc.Arrivals) == 0 {
+			continue
+		}
+		q, on := rc.Port, path{sent.From.number, rc.Port.number}
+		var hold *held
+		if rc.behind > 0 {
+			hold = s.hold(on, rc.behind)
+		}
+		for _, at := range rc.Arrivals {
+			left--
+			data := original
+			if left > 0 || len(sent.Hits) > 0 {
+				data = append(w.buffer(len(original)+rc.pad), original...)
+			}
+			for h := range sent.Hits {
+				if to := sent.Hits[h].To; to == nil || to == q {
+					data = sent.Hits[h].Apply(data)
+				}
+			}
+			q.seq++
+			q.inFlight++
+			w.inFlight++
+			w.inFlightBytes += cap(data)
+			ev := w.newDelivery()
+			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data, held: hold}
+			heap.Push(&w.events, ev)
+			if hold != nil {
+				hold.copies = append(hold.copies, ev)
+			}
+			if w.over == never || w.closing || w.nowNanos() <= w.over+int64(lingering) {
+				w.lastArrival = max(w.lastArrival, ev.at)
+			}
+		}
+		if hold == nil && len(s.held) > 0 {
+			s.passed(on, rc.Arrivals[0].UnixNano())
+		}
+	}
+	return nil
+}
+
+// path is a way from one port to another, by their numbers.
+type path struct{ from, to int }
+
+// held is a frame that waits at the end of its path for others to pass it
+// ([Verdict].Behind). Its arrivals are scheduled at the latest instant; when the
+// last of the others is on its way, they are moved to right after it.
+type held struct {
+	on     path
+	left   int      // frames that have yet to pass
+	copies []*event // that have not arrived
+}
+
+func (s *Switch) hold(on path, behind int) *held {
+	h := &held{on: on, left: behind}
+	s.held[on] = append(s.held[on], h)
+	return h
+}
+
+// passed lets a frame that arrives at instant at pass those held on its path.
+// w.mu is held.
+func (s *Switch) passed(on path, at int64) {
+	for _, h := range slices.Clone(s.held[on]) {
+		if h.left--; h.left > 0 {
+			continue
+		}
+		s.unhold(h)
+		earlier := h.copies[0].at - (at + 1)
+		for _, ev := range h.copies {
+			ev.held = nil
+			if earlier > 0 {
+				ev.at -= earlier
+				heap.Fix(&s.w.events, ev.index)
+			}
+		}
+	}
+}
+
+// unhold forgets a frame that does not wait any more.
+func (s *Switch) unhold(h *held) {
+	rest := slices.DeleteFunc(s.held[h.on], func(x *held) bool { return x == h })
+	if s.held[h.on] = rest; len(rest) == 0 {
+		delete(s.held, h.on)
+	}
+}
+
+// arrive hands a delivered frame to the endpoint. The loop calls it without w.mu.
+func (w *World) arrive(ev *event) error {
+	p := ev.port
+	w.inFlight--
+	w.inFlightBytes -= cap(ev.data)
+	if h := ev.held; h != nil {
+		// Its time is up, and that of its copies when they come: nothing moves them now.
+		p.sw.unhold(h)
+		for _, c := range h.copies {
+			c.held = nil
+		}
+	}
+	if p.closed {
+		return nil
+	}
+	p.inFlight--
+	p.counters.RxFrames++
+	p.counters.RxBytes += uint64(len(ev.data))
+	if p.sw.delivered {
+		if err := p.sw.record(&Delivered{Time: w.Now(), Port: p, Seq: ev.frame, Data: ev.data}); err != nil {
+			return err
+		}
+	}
+	p.endpoint.Deliver(ev.data)
+	w.mu.Lock()
+	w.release(ev.data)
+	w.freeDelivery(ev)
+	w.mu.Unlock()
+	return nil
+}

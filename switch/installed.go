@@ -1,0 +1,190 @@
+package vswitch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+// InstalledRule is a rule in its place on a switch.
+//
+// Rules may be added, removed, turned off and on before the run, and during it.
+// During the run such a change is an event of its own ([Changed]). From an
+// application it takes effect, and the call returns, when all that was sent
+// before has entered the switch; from what the world's loop calls (an endpoint, a
+// timer) it takes effect at once.
+type InstalledRule struct {
+	number int
+	name   string
+	rule   Rule
+	sw     *Switch
+	off    bool // both guarded by the world's mu
+	gone   bool // removed
+
+	// frames it was counted for, by what it did; frames, not receivers.
+	counts  RuleCounts
+	refused atomic.Uint64
+	lastSeq uint64 // the frame counts were last raised for, per kind
+	seen    hitKind
+}
+
+// RuleCounts says how many frames a rule affected. A frame is counted once in
+// each field that applies, however many receivers were affected.
+type RuleCounts struct {
+	Frames    uint64 // affected in any way, those refused not included
+	Dropped   uint64
+	Copied    uint64 // frames that were duplicated, not copies made
+	Changed   uint64 // frames of which bytes were changed
+	Truncated uint64
+	Padded    uint64
+	Delayed   uint64
+	Reordered uint64 // frames held behind later ones
+	Refused   uint64 // frames that a [Gate] kept from entering
+}
+
+// Number is the rule's place among the rules ever added to its switch, from 1.
+// Numbers are not reused.
+func (r *InstalledRule) Number() int { return r.number }
+
+// Name is the name it was added under: the recording's "rule=".
+func (r *InstalledRule) Name() string { return r.name }
+
+// Rule returns the rule itself.
+func (r *InstalledRule) Rule() Rule { return r.rule }
+
+// Counts returns what the rule did so far. Call it when the world is not running,
+// or from what its loop calls.
+func (r *InstalledRule) Counts() RuleCounts {
+	c := r.counts
+	c.Refused = r.refused.Load()
+	return c
+}
+
+// Remove takes the rule off its switch for good. It may be called more than once.
+func (r *InstalledRule) Remove() {
+	r.change(RuleRemoved, func() bool { was := r.gone; r.gone = true; return !was })
+}
+
+// SetOn turns the rule on (its initial state) or off. A rule that is off is not
+// asked about frames: what it counts and draws by goes on where it stopped.
+func (r *InstalledRule) SetOn(on bool) {
+	what := RuleOff
+	if on {
+		what = RuleOn
+	}
+	r.change(what, func() bool { was := r.off; r.off = !on; return was == on && !r.gone })
+}
+
+// change lets set change the rule, which reports whether it did.
+func (r *InstalledRule) change(what Change, set func() bool) {
+	s := r.sw
+	s.w.change(fmt.Sprint("rule ", r.number), func() {
+		if set() {
+			s.setRules(s.installed)
+			s.changed(&Changed{Time: s.w.Now(), What: what, Rule: r})
+		}
+	})
+}
+
+// AddRule puts r behind the rules the switch has. name is what recordings and
+// summaries call it; it may be empty. See [InstalledRule] for when it takes
+// effect.
+func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
+	if r == nil {
+		panic(fmt.Sprintf("vswitch: rule %q is nil", name))
+	}
+	in := &InstalledRule{name: name, rule: r, sw: s}
+	s.w.change("add rule "+name, func() {
+		s.nrules++
+		in.number = s.nrules
+		s.setRules(append(slices.Clip(s.installed), in))
+		s.changed(&Changed{Time: s.w.Now(), What: RuleAdded, Rule: in})
+	})
+	return in
+}
+
+// setRules works out which of the installed rules hold from now on. The slices
+// are replaced, never changed in place: a frame being decided keeps those it
+// began with. w.mu is held.
+func (s *Switch) setRules(installed []*InstalledRule) {
+	s.installed, s.rules, s.gates = nil, nil, nil
+	for _, r := range installed {
+		if r.gone {
+			continue
+		}
+		s.installed = append(s.installed, r)
+		if r.off {
+			continue
+		}
+		s.rules = append(s.rules, r)
+		if _, ok := r.rule.(Gate); ok {
+			s.gates = append(s.gates, r)
+		}
+	}
+}
+
+// changed tells the recorder of a change during a run; what holds before it is
+// what the run began with. A recorder's error comes back with its next event.
+// w.mu is held.
+func (s *Switch) changed(e *Changed) {
+	if s.w.phase == running {
+		_ = s.record(e)
+	}
+}
+
+// refuse asks the gates about a frame that p's endpoint sends. w.mu is held.
+func (s *Switch) refuse(p *Port, data []byte) error {
+	for _, r := range s.gates {
+		if err := r.rule.(Gate).Refuse(p, data, s.w.Now()); err != nil {
+			r.refused.Add(1)
+			if errors.Is(err, ErrTooBig) {
+				p.counters.Oversize++
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Rules returns the rules installed, in order, those that are off among them.
+func (s *Switch) Rules() []*InstalledRule {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return slices.Clone(s.installed)
+}
+
+type hitKind uint16
+
+const (
+	hitAny hitKind = 1 << iota
+	hitDrop
+	hitCopy
+	hitChange
+	hitTruncate
+	hitPad
+	hitDelay
+	hitReorder
+)
+
+// count adds one verdict on frame seq to the rule's counts.
+func (r *InstalledRule) count(seq uint64, v *Verdict) {
+	if r.lastSeq != seq {
+		r.lastSeq, r.seen = seq, 0
+	}
+	add := func(k hitKind, did bool, n *uint64) {
+		if did && r.seen&k == 0 {
+			r.seen |= k
+			*n++
+		}
+	}
+	c := &r.counts
+	add(hitAny, true, &c.Frames)
+	add(hitDrop, v.Drop, &c.Dropped)
+	add(hitCopy, v.Copies > 0, &c.Copied)
+	add(hitChange, len(v.Edits) > 0, &c.Changed)
+	add(hitTruncate, v.Truncate > 0, &c.Truncated)
+	add(hitPad, v.Pad > 0, &c.Padded)
+	add(hitDelay, v.Delay > 0, &c.Delayed)
+	add(hitReorder, v.Behind > 0, &c.Reordered)
+}
