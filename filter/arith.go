@@ -108,8 +108,10 @@ func (c *compiler) access(p protocol, index *arith, size uint32) *arith {
 	return index
 }
 
-// relation compares a with b by a jmpXXX constant.
-func (c *compiler) relation(jump uint16, a, b *arith) *cond {
+// relation compares a with b by a jmpXXX constant. With negate the comparison
+// must fail, in a frame that has what is compared all the same: ip[0] != 1
+// does not match what is not IP.
+func (c *compiler) relation(jump uint16, negate bool, a, b *arith) *cond {
 	s := append(a.stmts, b.stmts...)
 	s = append(s, stmt{opLoadXMem, b.reg}, stmt{opLoadMem, a.reg})
 	var compare *cond
@@ -119,6 +121,9 @@ func (c *compiler) relation(jump uint16, a, b *arith) *cond {
 		compare = test(append(s, stmt{op: classALU | aluSUB | srcX}), jmpEQ, 0)
 	} else {
 		compare = test(s, jump|srcX, 0)
+	}
+	if negate {
+		compare = not(compare)
 	}
 	c.giveWord(a.reg)
 	c.giveWord(b.reg)

@@ -221,10 +221,7 @@ func (c *compiler) comparison(x operand) operand {
 	}
 	c.advance()
 	right := c.arithmetic(0)
-	x.cond = c.relation(cmp.jump, x.arith, right)
-	if cmp.negate {
-		x.cond = not(x.cond)
-	}
+	x.cond = c.relation(cmp.jump, cmp.negate, x.arith, right)
 	x.shape, x.q = shapeTerm, nothing
 	return x
 }
