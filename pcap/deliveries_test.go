@@ -44,6 +44,15 @@ func randomLAN(t *rapid.T) *lan {
 			Gap:    rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Millisecond}).Draw(t, "gap"),
 			Delay:  rapid.SampledFrom([]time.Duration{0, 0, time.Microsecond, 2 * time.Millisecond}).Draw(t, "delay"),
 		}
+		switch rapid.IntRange(0, 5).Draw(t, "more") {
+		case 0:
+			v.Truncate = rapid.IntRange(14, 60).Draw(t, "truncate")
+		case 1:
+			v.Pad = rapid.IntRange(1, 9).Draw(t, "pad")
+		case 2, 3:
+			v.Behind = rapid.IntRange(1, 3).Draw(t, "behind")
+			v.Within = rapid.SampledFrom([]time.Duration{1, time.Millisecond, 5 * time.Millisecond}).Draw(t, "within")
+		}
 		if rapid.Bool().Draw(t, "edit") {
 			v.Edits = []vswitch.Edit{{Offset: rapid.IntRange(0, 15).Draw(t, "offset"), Old: []byte{0, 0}, New: []byte{0x41, 0x42}}}
 		}
@@ -59,7 +68,12 @@ func randomLAN(t *rapid.T) *lan {
 			}
 			verdicts[seq][cable.Draw(t, "cable")] = verdict.Draw(t, "verdict")
 		}
-		l.sw.AddRule([]string{"", "r"}[i%2], script(verdicts))
+		rule := l.sw.AddRule([]string{"", "r"}[i%2], script(verdicts))
+		if rapid.Bool().Draw(t, "toggled") {
+			at := time.Duration(rapid.IntRange(1, 8).Draw(t, "toggle")) * 500 * time.Microsecond
+			l.at(at, func() { rule.SetOn(false) })
+			l.at(at+time.Millisecond, func() { rule.SetOn(true) })
+		}
 	}
 	for range rapid.IntRange(1, 25).Draw(t, "actions") {
 		at := time.Duration(rapid.IntRange(1, 8).Draw(t, "at")) * 500 * time.Microsecond
@@ -254,7 +268,7 @@ func TestHostileRecordings(t *testing.T) {
 	wire := everyClause(t).wire.Bytes()
 	for _, c := range []struct{ what, old, now, want string }{
 		{"an unknown clause", "vnr.lost=reserved", "vnr.what=reserved", "frame 3 (byte 816): comment \"vnr.what=reserved\": unknown clause"},
-		{"an unknown receiver", "vnr.to=b,d,late", "vnr.to=b,d,lake", "frame 16 (byte 8032) goes to port lake, which is not in the file"},
+		{"an unknown receiver", "vnr.to=b,d,late", "vnr.to=b,d,lake", "frame 16 (byte 8088) goes to port lake, which is not in the file"},
 		{"an edit outside the frame", "@14:0e>ff", "@74:0e>ff", "frame 7 (byte 1480) has 60 bytes, and 1 bytes at offset 74"},
 		{"copies without end", "copies=2", "copies=9e9", "\"copies=9e9\": want 0 to 65535"},
 		{"arrival before sending", "vnr.queued=16ms", "vnr.queued=-1ms", "frame 11 (byte 4072) arrives at a before it is sent"},

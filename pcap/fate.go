@@ -19,9 +19,23 @@ import (
 //	vnr.fault=drop rule=2:loss [at=server] [reason=…]
 //	vnr.fault=dup rule=1:d1 copies=2 [gap=1ms] [at=server]
 //	vnr.fault=corrupt rule=3:c1 bytes=@66:4f>4e,@70:00ff>0100 [at=server]
-//	vnr.fault=delay rule=4 by=40ms [at=server]
+//	vnr.fault=truncate rule=4 to=60 [at=server]      so many bytes were left
+//	vnr.fault=pad rule=5 bytes=3 [at=server]         zero bytes that followed it
+//	vnr.fault=delay rule=6 by=40ms [at=server]
+//	vnr.fault=reorder rule=7 behind=3 within=1s [at=server]
 //	vnr.lost=queue|down|mtu|reserved [at=server]      lost for another cause than a rule
 //	vnr.queued=1.2ms,2.4ms at=server                  how much later the copies arrived
+//	vnr.change=off rule=2:loss time=2026-01-01T00:00:01.5Z
+//	vnr.change=down port=server time=…                up, down: of the port's cable
+//
+// The last two are about no frame: somebody changed a rule (added, removed, on,
+// off) or a cable (up, down) after the frame before was sent. Changes after the
+// last frame stand in the statistics of the first port that was closed after them.
+//
+// A frame that is reordered is held at the receiver until so many later frames of
+// its sender have arrived there (those that are held do not count); it arrives a
+// nanosecond after the last of them, and no later than the time within after it
+// would have. What else delays it comes first; its copies are held with it.
 //
 // rule is the number of the rule on its switch, and its name if it has one. at
 // names the receiver to whose cable the clause applies; without it, it is the
@@ -33,6 +47,9 @@ type Fate struct {
 	Faults []Fault // what rules did, in the order of the rules
 	Lost   []Lost
 	Queued []Queued
+
+	// Changes are what was changed between the frame before and this one.
+	Changes []Change
 
 	// Foreign are comments that are not ours, as they were.
 	Foreign []string
@@ -57,12 +74,16 @@ const (
 	FaultDrop FaultKind = iota
 	FaultDup
 	FaultCorrupt
+	FaultTruncate
+	FaultPad
 	FaultDelay
+	FaultReorder
 )
 
-var faultWords = [...]string{"drop", "dup", "corrupt", "delay"}
+var faultWords = [...]string{"drop", "dup", "corrupt", "truncate", "pad", "delay", "reorder"}
 
-// String returns the word used in comments: drop, dup, corrupt, delay.
+// String returns the word used in comments: drop, dup, corrupt, truncate, pad,
+// delay, reorder.
 func (k FaultKind) String() string { return faultWords[k] }
 
 // Fault is one thing a rule did to a frame on one cable.
@@ -73,7 +94,10 @@ type Fault struct {
 	Copies int            // of a dup: how many more arrive
 	Gap    time.Duration  // of a dup: between one copy and the next
 	Edits  []vswitch.Edit // of a corrupt: bytes changed, in order
+	Size   int            // of a truncate: the bytes left; of a pad: the bytes added
 	By     time.Duration  // of a delay
+	Behind int            // of a reorder: how many frames pass it
+	Within time.Duration  // of a reorder: but no longer
 	At     string         // the receiver whose cable it happened on; "": the sender's
 	Reason string
 }
@@ -92,17 +116,26 @@ type Queued struct {
 	At string
 }
 
+// Change is something that was changed while the world ran.
+type Change struct {
+	What vswitch.Change
+	Time time.Time
+	Rule int // the rule that was changed: its number and name
+	Name string
+	Port string // or the port whose cable was; "" for a change of a rule
+}
+
 // maxClause is where a list of names or bytes is continued in a further clause;
 // a comment holds 65,535 bytes.
 const maxClause = 60000
 
 // IsZero reports whether there is nothing to say.
 func (f *Fate) IsZero() bool {
-	return f.To == ToOwner && len(f.Faults) == 0 && len(f.Lost) == 0 && len(f.Queued) == 0
+	return f.To == ToOwner && len(f.Faults) == 0 && len(f.Lost) == 0 && len(f.Queued) == 0 && len(f.Changes) == 0
 }
 
-// Comments formats f, a string per clause: receivers, faults, losses, queueing,
-// then the foreign comments. [ParseFate] reads it back; where a list of names or
+// Comments formats f, a string per clause: changes, receivers, faults, losses,
+// queueing, then the foreign comments. [ParseFate] reads it back; where a list of names or
 // bytes is too long for one comment there are several clauses.
 func (f *Fate) Comments() []string {
 	var out []string
@@ -113,6 +146,10 @@ func (f *Fate) Comments() []string {
 // clauses formats f but for foreign comments, calls emit for each clause, and
 // returns buf, which it uses, grown.
 func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
+	for i := range f.Changes {
+		buf = f.Changes[i].append(buf[:0])
+		emit(buf)
+	}
 	switch f.To {
 	case ToAll:
 		emit(append(buf[:0], "vnr.to=all"...))
@@ -155,6 +192,18 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 	return buf
 }
 
+// append formats the change as a comment.
+func (c *Change) append(b []byte) []byte {
+	b = append(append(b, "vnr.change="...), c.What.String()...)
+	if c.Port != "" {
+		b = appendName(b, " port=", c.Port)
+	} else {
+		b = strconv.AppendInt(append(b, " rule="...), int64(c.Rule), 10)
+		b = appendName(b, ":", c.Name)
+	}
+	return c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
+}
+
 func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 	head := func() {
 		buf = append(append(buf[:0], "vnr.fault="...), f.Kind.String()...)
@@ -175,8 +224,15 @@ func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 		if f.Gap != 0 {
 			buf = append(append(buf, " gap="...), formatDuration(f.Gap)...)
 		}
+	case FaultTruncate:
+		buf = strconv.AppendInt(append(buf, " to="...), int64(f.Size), 10)
+	case FaultPad:
+		buf = strconv.AppendInt(append(buf, " bytes="...), int64(f.Size), 10)
 	case FaultDelay:
 		buf = append(append(buf, " by="...), formatDuration(f.By)...)
+	case FaultReorder:
+		buf = strconv.AppendInt(append(buf, " behind="...), int64(f.Behind), 10)
+		buf = append(append(buf, " within="...), formatDuration(f.Within)...)
 	case FaultCorrupt:
 		// An edit of n bytes takes 4n characters and a little.
 		const piece = maxClause / 8

@@ -42,12 +42,20 @@ func drawFate(t *rapid.T) pcap.Fate {
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "faults") {
 		ft := pcap.Fault{
-			Kind: rapid.SampledFrom([]pcap.FaultKind{pcap.FaultDrop, pcap.FaultDup, pcap.FaultCorrupt, pcap.FaultDelay}).Draw(t, "kind"),
+			Kind: rapid.SampledFrom([]pcap.FaultKind{pcap.FaultDrop, pcap.FaultDup, pcap.FaultCorrupt, pcap.FaultDelay,
+				pcap.FaultTruncate, pcap.FaultPad, pcap.FaultReorder}).Draw(t, "kind"),
 			Rule: rapid.IntRange(0, 1<<30).Draw(t, "rule"), Name: some(name), At: some(name), Reason: some(name),
 		}
 		switch ft.Kind {
 		case pcap.FaultDup:
 			ft.Copies, ft.Gap = rapid.IntRange(0, 65535).Draw(t, "copies"), duration.Draw(t, "gap")
+		case pcap.FaultTruncate:
+			ft.Size = rapid.IntRange(14, 65553).Draw(t, "size")
+		case pcap.FaultPad:
+			ft.Size = rapid.IntRange(1, 65535).Draw(t, "size")
+		case pcap.FaultReorder:
+			ft.Behind = rapid.IntRange(1, vswitch.MaxBehind).Draw(t, "behind")
+			ft.Within = time.Duration(rapid.Int64Range(1, 1<<62).Draw(t, "within"))
 		case pcap.FaultDelay:
 			ft.By = duration.Draw(t, "by")
 		case pcap.FaultCorrupt:
@@ -69,6 +77,17 @@ func drawFate(t *rapid.T) pcap.Fate {
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "queued") {
 		f.Queued = append(f.Queued, pcap.Queued{By: rapid.SliceOfN(duration, 1, 4).Draw(t, "late"), At: some(name)})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "changes") {
+		c := pcap.Change{What: rapid.SampledFrom([]vswitch.Change{vswitch.RuleAdded, vswitch.RuleRemoved, vswitch.RuleOn,
+			vswitch.RuleOff, vswitch.CableUp, vswitch.CableDown}).Draw(t, "what"),
+			Time: time.Unix(0, rapid.Int64Range(-1<<60, 1<<62).Draw(t, "time")).UTC()}
+		if c.What == vswitch.CableUp || c.What == vswitch.CableDown {
+			c.Port = name.Draw(t, "port")
+		} else {
+			c.Rule, c.Name = rapid.IntRange(0, 1<<30).Draw(t, "rule"), some(name)
+		}
+		f.Changes = append(f.Changes, c)
 	}
 	f.Foreign = rapid.SliceOfN(rapid.StringMatching(`[^v].*`), 0, 2).Draw(t, "foreign")
 	if len(f.Foreign) == 0 {
@@ -156,6 +175,15 @@ func TestFateErrors(t *testing.T) {
 		{"vnr.fault=corrupt rule=1 bytes=@-1:4f>4e", "no offset"},
 		{"vnr.fault=corrupt rule=1 bytes=@66:4f>4e4e", "as many bytes, in hex"},
 		{"vnr.fault=corrupt rule=1 bytes=@66:4g>4e", "as many bytes, in hex"},
+		{"vnr.fault=truncate rule=1", "a truncate needs rule= and to="},
+		{"vnr.fault=truncate rule=1 to=13", "want 14 to 65553"},
+		{"vnr.fault=pad rule=1 bytes=70000", "want 1 to 65535"},
+		{"vnr.fault=reorder rule=1 behind=3", "a reorder needs within="},
+		{"vnr.fault=reorder rule=1 behind=0 within=1s", "want 1 to 1000000"},
+		{"vnr.change=broken rule=1", `unknown change "broken"`},
+		{"vnr.change=off rule=1", "needs its rule= or port=, and time="},
+		{"vnr.change=off port=a time=2026-01-01T00:00:00Z", "does not belong here"},
+		{"vnr.change=up port=a time=yesterday", `cannot parse "yesterday"`},
 		{"vnr.lost=rain", `unknown cause "rain"`},
 		{"vnr.lost=queue by=1ms", "does not belong here"},
 		{"vnr.queued=", `"" is no duration`},
@@ -175,6 +203,8 @@ func FuzzParseFate(f *testing.F) {
 	for _, c := range []string{
 		"vnr.to=all", "vnr.to=a,%61ll", "vnr.fault=drop rule=2:loss at=b reason=x", "vnr.fault=dup rule=1 copies=2 gap=1ms",
 		"vnr.fault=corrupt rule=3:c1 bytes=@66:4f>4e,@70:00ff>0100", "vnr.fault=delay rule=4 by=40ms", "vnr.lost=queue at=b", "vnr.queued=1.2ms,2.4ms at=b", "hello",
+		"vnr.fault=truncate rule=1 to=60 at=b", "vnr.fault=pad rule=1 bytes=9", "vnr.fault=reorder rule=1 behind=3 within=1s",
+		"vnr.change=off rule=2:loss time=2026-01-01T00:00:01.5Z", "vnr.change=down port=a time=2026-01-01T00:00:01Z",
 	} {
 		f.Add(c, "vnr.lost=down")
 	}

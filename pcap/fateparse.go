@@ -86,10 +86,70 @@ func (f *Fate) parse(clause string, to *bool) error {
 			return err
 		}
 		f.Queued = append(f.Queued, q)
+	case "vnr.change":
+		c, err := parseChange(value, rest)
+		if err != nil {
+			return err
+		}
+		f.Changes = append(f.Changes, c)
 	default:
 		return fmt.Errorf("unknown clause; written by a newer version?")
 	}
 	return nil
+}
+
+// changes are the words of vnr.change, each with what it is about.
+var changes = map[string]struct {
+	what vswitch.Change
+	port bool
+}{
+	"added": {vswitch.RuleAdded, false}, "removed": {vswitch.RuleRemoved, false},
+	"on": {vswitch.RuleOn, false}, "off": {vswitch.RuleOff, false},
+	"up": {vswitch.CableUp, true}, "down": {vswitch.CableDown, true},
+}
+
+func parseChange(word, rest string) (Change, error) {
+	kind, ok := changes[word]
+	if !ok {
+		return Change{}, fmt.Errorf("unknown change %s", clip(word))
+	}
+	c := Change{What: kind.what}
+	about, at := false, false
+	err := eachWord(rest, func(key, value string) (err error) {
+		switch {
+		case key == "rule" && !kind.port && !about:
+			about = true
+			c.Rule, c.Name, err = parseRule(value)
+		case key == "port" && kind.port && !about:
+			about = true
+			c.Port, err = parseName(value)
+		case key == "time" && !at:
+			at = true
+			if c.Time, err = time.Parse(time.RFC3339Nano, value); err == nil && (c.Time.Year() < 1600 || c.Time.Year() > 2600) {
+				err = fmt.Errorf("no recording has that time")
+			}
+			c.Time = c.Time.UTC()
+		default:
+			err = errUnknownKey
+		}
+		return err
+	})
+	if err == nil && (!about || !at) {
+		err = fmt.Errorf("a change needs its rule= or port=, and time=")
+	}
+	return c, err
+}
+
+// parseRule reads the number of a rule and, if it has one, its name: 2:loss.
+func parseRule(value string) (number int, name string, err error) {
+	digits, name, named := strings.Cut(value, ":")
+	if number, err = strconv.Atoi(digits); err != nil || number < 0 {
+		return 0, "", fmt.Errorf("no rule number")
+	}
+	if named {
+		name, err = parseName(name)
+	}
+	return number, name, err
 }
 
 // errUnknownKey: a word of a clause that does not belong there.
@@ -152,26 +212,25 @@ func (f *Fate) parseFault(word, rest string) error {
 		have[key] = true
 		switch {
 		case key == "rule":
-			number, name, named := strings.Cut(value, ":")
-			if ft.Rule, err = strconv.Atoi(number); err != nil || ft.Rule < 0 {
-				return fmt.Errorf("no rule number")
-			}
-			if named {
-				ft.Name, err = parseName(name)
-			}
+			ft.Rule, ft.Name, err = parseRule(value)
 		case key == "at":
 			ft.At, err = parseName(value)
 		case key == "reason":
 			ft.Reason, err = parseName(value)
 		case key == "copies" && ft.Kind == FaultDup:
-			ft.Copies, err = strconv.Atoi(value)
-			if err != nil || ft.Copies < 0 || ft.Copies > maxCopies {
-				err = fmt.Errorf("want 0 to %d", maxCopies)
-			}
+			ft.Copies, err = parseCount(value, 0, maxCopies)
 		case key == "gap" && ft.Kind == FaultDup:
 			ft.Gap, err = time.ParseDuration(value)
 		case key == "by" && ft.Kind == FaultDelay:
 			ft.By, err = time.ParseDuration(value)
+		case key == "to" && ft.Kind == FaultTruncate:
+			ft.Size, err = parseCount(value, vswitch.HeaderLen, maxFrame)
+		case key == "bytes" && ft.Kind == FaultPad:
+			ft.Size, err = parseCount(value, 1, vswitch.MaxPad)
+		case key == "behind" && ft.Kind == FaultReorder:
+			ft.Behind, err = parseCount(value, 1, vswitch.MaxBehind)
+		case key == "within" && ft.Kind == FaultReorder:
+			ft.Within, err = time.ParseDuration(value)
 		case key == "bytes" && ft.Kind == FaultCorrupt:
 			ft.Edits, err = parseEdits(value)
 		default:
@@ -182,12 +241,28 @@ func (f *Fate) parseFault(word, rest string) error {
 	if err != nil {
 		return err
 	}
-	need := [...]string{FaultDrop: "rule", FaultDup: "copies", FaultCorrupt: "bytes", FaultDelay: "by"}[ft.Kind]
-	if !have["rule"] || !have[need] {
+	need := [...]string{FaultDrop: "rule", FaultDup: "copies", FaultCorrupt: "bytes", FaultDelay: "by",
+		FaultTruncate: "to", FaultPad: "bytes", FaultReorder: "behind"}[ft.Kind]
+	switch {
+	case !have["rule"] || !have[need]:
 		return fmt.Errorf("a %v needs rule= and %s=", ft.Kind, need)
+	case ft.Kind == FaultReorder && ft.Within <= 0:
+		return fmt.Errorf("a reorder needs within=, more than 0")
 	}
 	f.Faults = append(f.Faults, ft)
 	return nil
+}
+
+// maxFrame is the longest frame there is, in bytes.
+const maxFrame = vswitch.HeaderLen + 4 + vswitch.MaxMTU
+
+// parseCount reads a number from least to most.
+func parseCount(s string, least, most int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("want %d to %d", least, most)
+	}
+	return n, nil
 }
 
 // parseEdits reads @66:4f>4e,@70:00ff>0100.

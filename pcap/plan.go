@@ -11,16 +11,18 @@ import (
 // queueing. The recorder and the rebuilding share it: what a recording leaves
 // out is exactly what planFor and late put back.
 type plan struct {
-	takes  time.Duration // from sending to arrival: both cables and what rules delay
+	takes  time.Duration // from sending to arrival: both cables, what rules delay, and how long they may hold it
 	copies int           // besides the frame itself
 	gap    time.Duration // from one copy to the next
 	drop   bool          // a rule dropped it
+	behind int           // it is held until so many have passed it
 	faults []*Fault      // those that apply, in order
 }
 
 // planFor composes the faults for the receiver name as [vswitch.Verdict] says.
 func planFor(f *Fate, name string, latency time.Duration) plan {
 	p := plan{takes: latency}
+	var within time.Duration
 	for i := range f.Faults {
 		ft := &f.Faults[i]
 		if ft.At != "" && ft.At != name {
@@ -37,12 +39,16 @@ func planFor(f *Fate, name string, latency time.Duration) plan {
 			}
 		case FaultDelay:
 			p.takes += ft.By
+		case FaultReorder:
+			p.behind, within = ft.Behind, ft.Within
 		}
 	}
+	p.takes += within
 	return p
 }
 
-// arrival is when copy k arrives if it waits in no queue.
+// arrival is when copy k arrives if it waits in no queue and, if it is held, not
+// enough others pass it.
 func (p *plan) arrival(sent time.Time, k int) time.Time {
 	return sent.Add(p.takes + time.Duration(k)*p.gap)
 }
@@ -64,21 +70,30 @@ func (p *plan) late(sent time.Time, arrivals []time.Time) []time.Duration {
 	return late
 }
 
-// apply returns data as the receiver got it, a copy if a rule changed bytes, or
-// the first edit that does not fit.
+// apply returns data as the receiver got it, a copy if a rule changed it, or the
+// first edit that lies outside of the frame as it was sent.
 func (p *plan) apply(data []byte) ([]byte, *vswitch.Edit) {
-	copied := false
+	sent, copied := len(data), false
 	for _, ft := range p.faults {
-		for i := range ft.Edits {
-			e := &ft.Edits[i]
-			if e.Offset > len(data)-len(e.New) {
-				return nil, e
-			}
+		switch ft.Kind {
+		case FaultCorrupt, FaultPad:
 			if !copied {
 				data, copied = slices.Clone(data), true
 			}
-			copy(data[e.Offset:], e.New)
 		}
+		v := vswitch.Verdict{Edits: ft.Edits}
+		for i := range ft.Edits {
+			if e := &ft.Edits[i]; e.Offset > sent-len(e.New) {
+				return nil, e
+			}
+		}
+		switch ft.Kind {
+		case FaultTruncate:
+			v.Truncate = ft.Size
+		case FaultPad:
+			v.Pad = ft.Size
+		}
+		data = v.Apply(data)
 	}
 	return data, nil
 }

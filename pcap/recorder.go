@@ -32,6 +32,8 @@ type Recorder struct {
 	ever  int            // ports ever connected
 	last  uint64         // the last frame's number
 
+	changes []Change // since the last frame
+
 	fate Fate // scratch
 }
 
@@ -110,6 +112,8 @@ func (r *Recorder) Record(e vswitch.Event) error {
 		}
 	case *vswitch.Connected:
 		r.err = r.connected(e)
+	case *vswitch.Changed:
+		r.changed(e)
 	case *vswitch.Disconnected:
 		r.err = r.disconnected(e)
 	}
@@ -144,8 +148,9 @@ func (r *Recorder) sent(e *vswitch.Sent) error {
 		return err
 	}
 	opts := r.b.options()
-	if !e.Simple || len(e.Hits) > 0 || e.Lost != vswitch.NotLost || !r.onTime(e) {
+	if !e.Simple || len(e.Hits) > 0 || e.Lost != vswitch.NotLost || len(r.changes) > 0 || !r.onTime(e) {
 		opts = r.comments(opts, e)
+		r.changes = r.changes[:0]
 	}
 	return r.b.packet(iface, e.At, e.Data, len(e.Data), Outbound, e.Seq, opts)
 }
@@ -169,7 +174,7 @@ func (r *Recorder) onTime(e *vswitch.Sent) bool {
 // comments appends a comment option per clause of the frame's fate.
 func (r *Recorder) comments(opts []byte, e *vswitch.Sent) []byte {
 	f := &r.fate
-	*f = Fate{Names: f.Names[:0], Faults: f.Faults[:0], Lost: f.Lost[:0], Queued: f.Queued[:0]}
+	*f = Fate{Names: f.Names[:0], Faults: f.Faults[:0], Lost: f.Lost[:0], Queued: f.Queued[:0], Changes: r.changes}
 	switch {
 	case e.Lost != vswitch.NotLost:
 		f.Lost = append(f.Lost, Lost{Cause: e.Lost})
@@ -233,9 +238,30 @@ func (f *Fate) addHit(h *vswitch.Hit) {
 	if len(h.Edits) > 0 {
 		add(FaultCorrupt, func(ft *Fault) { ft.Edits = h.Edits })
 	}
+	if h.Truncate > 0 {
+		add(FaultTruncate, func(ft *Fault) { ft.Size = h.Truncate })
+	}
+	if h.Pad > 0 {
+		add(FaultPad, func(ft *Fault) { ft.Size = h.Pad })
+	}
 	if h.Delay > 0 {
 		add(FaultDelay, func(ft *Fault) { ft.By = h.Delay })
 	}
+	if h.Behind > 0 {
+		add(FaultReorder, func(ft *Fault) { ft.Behind, ft.Within = h.Behind, h.Within })
+	}
+}
+
+// changed keeps a change for the next frame's comments: a block of its own that
+// stock Wireshark shows would be a frame that nobody sent.
+func (r *Recorder) changed(e *vswitch.Changed) {
+	c := Change{What: e.What, Time: e.Time}
+	if e.Rule != nil {
+		c.Rule, c.Name = e.Rule.Number(), e.Rule.Name()
+	} else {
+		c.Port = e.Port.Name()
+	}
+	r.changes = append(r.changes, c)
 }
 
 // plainReason writes bytes that a reason may not have as '_'.
@@ -268,6 +294,10 @@ func (r *Recorder) disconnected(e *vswitch.Disconnected) error {
 	if e.Cut != nil {
 		st.Comments = append(st.Comments, cutComment(e.Cut))
 	}
+	for i := range r.changes {
+		st.Comments = append(st.Comments, string(r.changes[i].append(nil)))
+	}
+	r.changes = r.changes[:0]
 	for _, l := range losses {
 		st.Dropped += c.RxLost[l]
 	}

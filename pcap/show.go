@@ -2,6 +2,7 @@ package pcap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,15 +27,6 @@ const showWidth = 96
 
 // Line formats a packet; iface is its interface. Nothing but printable text is in it.
 func (s *Show) Line(p *Packet, iface Interface) string {
-	if s.first.IsZero() {
-		s.first = p.Time
-	}
-	at, sign := p.Time.Sub(s.first), ""
-	if p.Time.IsZero() {
-		at = 0
-	} else if at < 0 {
-		at, sign = -at, "-"
-	}
 	mark := " "
 	switch p.Direction {
 	case Inbound:
@@ -45,7 +37,7 @@ func (s *Show) Line(p *Packet, iface Interface) string {
 	if iface.Name == "" {
 		mark = strings.TrimPrefix(mark, " ")
 	}
-	line := fmt.Sprintf("%4d %12s %s%s%s", p.Number, fmt.Sprintf("%s%d.%09d", sign, at/time.Second, at%time.Second),
+	line := fmt.Sprintf("%4d %12s %s%s%s", p.Number, s.since(p.Time),
 		Printable(iface.Name), mark, s.d.Frame(p.LinkType, p.Data, p.OrigLen))
 	if fate := showFate(p.Comments); fate != "" {
 		if n := showWidth - utf8.RuneCountInString(line); n > 0 {
@@ -54,6 +46,43 @@ func (s *Show) Line(p *Packet, iface Interface) string {
 		line += "  " + fate
 	}
 	return line
+}
+
+// Changes formats the changes of rules and cables that stand in comments, of a
+// packet or of an interface's statistics, as lines of their own:
+//
+//	1.500000000 -- loss: off
+func (s *Show) Changes(comments []string) []string {
+	f, err := ParseFate(slices.DeleteFunc(slices.Clone(comments), func(c string) bool { return !strings.HasPrefix(c, "vnr.change=") }))
+	if err != nil {
+		return nil // the packet's line shows the comment as it is
+	}
+	var lines []string
+	for _, c := range f.Changes {
+		about := "cable of " + c.Port
+		switch {
+		case c.Port == "" && c.Name != "":
+			about = c.Name
+		case c.Port == "":
+			about = fmt.Sprintf("rule %d", c.Rule)
+		}
+		lines = append(lines, fmt.Sprintf("     %12s -- %s: %v", s.since(c.Time), Printable(about), c.What))
+	}
+	return lines
+}
+
+// since formats the time from the first packet, or 0 for none.
+func (s *Show) since(t time.Time) string {
+	if s.first.IsZero() {
+		s.first = t
+	}
+	at, sign := t.Sub(s.first), ""
+	if t.IsZero() {
+		at = 0
+	} else if at < 0 {
+		at, sign = -at, "-"
+	}
+	return fmt.Sprintf("%s%d.%09d", sign, at/time.Second, at%time.Second)
 }
 
 // showFate says in a few words what comments tell of a frame's fate.
@@ -79,11 +108,20 @@ func showFate(comments []string) string {
 		}
 		switch x.Kind {
 		case FaultDrop:
+			if x.Reason != "" {
+				rule += " (" + x.Reason + ")"
+			}
 			add(x.At, "DROP %s", rule)
 		case FaultDup:
 			add(x.At, "DUP %s x%d", rule, x.Copies)
 		case FaultDelay:
 			add(x.At, "DELAY %s %v", rule, x.By)
+		case FaultTruncate:
+			add(x.At, "TRUNC %s to %d", rule, x.Size)
+		case FaultPad:
+			add(x.At, "PAD %s +%d", rule, x.Size)
+		case FaultReorder:
+			add(x.At, "REORD %s behind %d", rule, x.Behind)
 		case FaultCorrupt:
 			add(x.At, "CORR %s %s", rule, showEdits(x.Edits))
 		}

@@ -29,7 +29,9 @@ type Delivery struct {
 	// Frame.Data, or shared with other deliveries: do not change it.
 	Data []byte
 
-	of *frameFate
+	of    *frameFate
+	index int        // in the heap
+	held  *heldFrame // if it may yet come earlier
 }
 
 // frameFate is a frame with what is known of it so far.
@@ -62,6 +64,7 @@ type timeline struct {
 	began  bool
 	batch  []*Packet
 	flying arrivals
+	held   map[way][]*heldFrame
 	frames uint64
 	total  Book
 
@@ -85,8 +88,15 @@ func (a arrivals) Less(i, j int) bool {
 	return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(x.Interface, y.Interface),
 		cmp.Compare(x.Frame.ID, y.Frame.ID), cmp.Compare(x.Frame.Number, y.Frame.Number), cmp.Compare(x.Copy, y.Copy)) < 0
 }
-func (a arrivals) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *arrivals) Push(x any)   { *a = append(*a, x.(*Delivery)) }
+func (a arrivals) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].index, a[j].index = i, j
+}
+func (a *arrivals) Push(x any) {
+	d := x.(*Delivery)
+	d.index = len(*a)
+	*a = append(*a, d)
+}
 func (a *arrivals) Pop() any {
 	old := *a
 	d := old[len(old)-1]
@@ -104,7 +114,7 @@ func newTimeline(r *Reader) (*timeline, error) {
 	case meta.View != "wire":
 		return nil, fmt.Errorf("%s: %w: it is the view %q of one; give the recording it was made from", r.Name(), ErrNotRecording, meta.View)
 	}
-	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}}, nil
+	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}, held: map[way][]*heldFrame{}}, nil
 }
 
 // run visits everything. It returns nil at the end of the recording, and the
@@ -318,6 +328,11 @@ func (t *timeline) receive(p *Packet, f *frameFate, i int) error {
 	if bad != nil {
 		return t.wrong(p, "has %d bytes, and %d bytes at offset %d are said to be changed", len(p.Data), len(bad.New), bad.Offset)
 	}
+	on := way{p.Interface, i}
+	var hold *heldFrame
+	if pl.behind > 0 {
+		hold = t.hold(on, pl.behind)
+	}
 	for k := range n {
 		at := pl.arrival(p.Time, k)
 		if late != nil {
@@ -326,8 +341,15 @@ func (t *timeline) receive(p *Packet, f *frameFate, i int) error {
 		if !at.After(p.Time) {
 			return t.wrong(p, "arrives at %s before it is sent", escape(to.Name))
 		}
-		heap.Push(&t.flying, &Delivery{Time: at, Interface: i, Port: to.Name, Copy: k, Frame: p, Data: data, of: f})
+		d := &Delivery{Time: at, Interface: i, Port: to.Name, Copy: k, Frame: p, Data: data, of: f, held: hold}
+		heap.Push(&t.flying, d)
 		f.pending++
+		switch {
+		case hold != nil:
+			hold.copies = append(hold.copies, d)
+		case k == 0:
+			t.passed(on, at)
+		}
 	}
 	return nil
 }
@@ -350,6 +372,9 @@ func (t *timeline) arrive(due func(time.Time) bool) error {
 	for t.flying.Len() > 0 && due(t.flying[0].Time) {
 		d := heap.Pop(&t.flying).(*Delivery)
 		to := &t.ports[d.Interface]
+		if h := d.held; h != nil {
+			t.unhold(h)
+		}
 		d.of.pending--
 		if t.gone(to, d.Time) {
 			to.book.InFlight++
