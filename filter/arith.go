@@ -59,7 +59,9 @@ func (c *compiler) binary(alu uint16, a, b *arith) *arith {
 	c.giveWord(b.reg)
 	a.reg = c.takeWord()
 	a.stmts = append(a.stmts, stmt{opStore, a.reg})
-	a.guard = all(a.guard, b.guard)
+	// The guard of b is dropped, as libpcap drops it: "ip[0] + tcp[0]" only
+	// asks for IP. That is a mistake there, and one to share: the same
+	// expression is to match the same frames.
 	return a
 }
 

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/net/bpf"
@@ -182,7 +183,7 @@ func failNear[V any](c *compiler, name string, table map[string]V, msg string) {
 func nearest[V any](name string, table map[string]V) string {
 	best, fewest := "", min(2, len(name)/2)+1
 	for known := range table {
-		d := edits(name, known)
+		d := edits(strings.ToLower(name), known)
 		if d < fewest || d == fewest && best != "" && known < best {
 			best, fewest = known, d
 		}

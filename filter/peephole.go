@@ -7,9 +7,9 @@ func (o *optimizer) peephole(b *block) {
 		return
 	}
 	last := &b.stmts[0]
-	for i := b.live1(0); i < len(b.stmts); {
+	for i := b.skipDeleted(0); i < len(b.stmts); {
 		s := &b.stmts[i]
-		j := b.live1(i + 1)
+		j := b.skipDeleted(i + 1)
 		if j == len(b.stmts) {
 			break
 		}
@@ -32,8 +32,8 @@ func (o *optimizer) peephole(b *block) {
 	o.decideTest(b)
 }
 
-// live1 is the place of the first statement from i on that is not deleted.
-func (b *block) live1(i int) int {
+// skipDeleted is the place of the first statement from i on that is not deleted.
+func (b *block) skipDeleted(i int) int {
 	for i < len(b.stmts) && b.stmts[i].op == opDeleted {
 		i++
 	}
@@ -46,17 +46,17 @@ func (b *block) live1(i int) int {
 func (o *optimizer) shortenIndex(b *block, i, j int) {
 	add := j
 	if b.stmts[j].op == opLoadXMSH {
-		add = b.live1(j + 1)
+		add = b.skipDeleted(j + 1)
 	}
 	is := func(at int, op uint16) bool { return at < len(b.stmts) && b.stmts[at].op == op }
 	if !is(add, classALU|aluADD|srcX) {
 		return
 	}
-	tax := b.live1(add + 1)
+	tax := b.skipDeleted(add + 1)
 	if !is(tax, opTAX) {
 		return
 	}
-	ld := b.live1(tax + 1)
+	ld := b.skipDeleted(tax + 1)
 	if ld == len(b.stmts) || b.stmts[ld].class() != classLD || b.stmts[ld].mode() != modeIND {
 		return
 	}

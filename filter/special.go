@@ -9,8 +9,12 @@ import (
 func (c *compiler) special(t token) *cond {
 	c.advance()
 	optional := func(make func(n uint32, given bool) *cond) *cond {
+		from := c.tok
 		n, given := c.optionalNumber()
-		return c.located(t, func() *cond { return make(n, given) })
+		if !given {
+			from = t
+		}
+		return located(c, from, func() *cond { return make(n, given) })
 	}
 	switch t.text {
 	case "less":
@@ -24,16 +28,16 @@ func (c *compiler) special(t token) *cond {
 	case "mpls":
 		return optional(c.mpls)
 	case "pppoed":
-		return c.located(t, func() *cond { return c.linkProto(etherPPPoED) })
+		return located(c, t, func() *cond { return c.linkProto(etherPPPoED) })
 	case "pppoes":
 		return optional(c.pppoes)
 	case "llc":
 		if c.tok.kind == tokName || c.tok.raw == "rnr" {
 			t = c.tok
 			c.advance()
-			return c.located(t, func() *cond { return c.llc(strings.ToLower(t.text)) })
+			return located(c, t, func() *cond { return c.llc(strings.ToLower(t.text)) })
 		}
-		return c.located(t, func() *cond { return c.llc("") })
+		return located(c, t, func() *cond { return c.llc("") })
 	}
 	c.tok = t
 	c.unexpected("this word begins no condition")
@@ -103,7 +107,7 @@ func (c *compiler) numberAddress(n uint32, q qualifiers) *cond {
 	case kindProto:
 		return c.proto(n, q)
 	}
-	c.unexpected("a number needs a word before it that says of what: host, net, port, proto, ...")
+	c.bareAddress()
 	return nil
 }
 
