@@ -22,7 +22,14 @@ func emit(root *block) []bpf.RawInstruction {
 	var out []bpf.RawInstruction
 	for _, b := range order {
 		for _, s := range b.stmts {
-			if s.op != opDeleted {
+			switch s.op {
+			case opDeleted:
+			case opNeg:
+				// The virtual machine of x/net/bpf has no negation.
+				out = append(out,
+					bpf.RawInstruction{Op: classALU | aluXOR | srcK, K: allSet},
+					bpf.RawInstruction{Op: classALU | aluADD | srcK, K: 1})
+			default:
 				out = append(out, bpf.RawInstruction{Op: s.op, K: s.k})
 			}
 		}
@@ -74,7 +81,11 @@ func layOut(root *block) []*block {
 func (b *block) length() int {
 	n := 1
 	for _, s := range b.stmts {
-		if s.op != opDeleted {
+		switch s.op {
+		case opDeleted:
+		case opNeg:
+			n += 2
+		default:
 			n++
 		}
 	}

@@ -98,8 +98,6 @@ func run(program []bpf.RawInstruction, frame []byte, wireLen uint32) bool {
 			x = a
 		case opTXA:
 			a = x
-		case opNeg:
-			a = -a
 		default: // arithmetic is all that is left
 			y := ins.K
 			if ins.Op&srcX != 0 {
