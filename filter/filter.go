@@ -191,26 +191,29 @@ func nearest[V any](name string, table map[string]V) string {
 	return best
 }
 
-// edits is the number of bytes to insert, delete or replace to get from a to b.
+// edits is the number of bytes to insert, delete, replace or swap with the next
+// to get from a to b.
 func edits(a, b string) int {
-	if max(len(a), len(b)) > 40 {
-		return 40 // no name is as long
+	const longest = 40 // no name is as long
+	if max(len(a), len(b)) > longest {
+		return longest
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+	var d [longest + 1][longest + 1]int
+	for i := range len(a) + 1 {
+		for j := range len(b) + 1 {
+			if i == 0 || j == 0 {
+				d[i][j] = i + j
+				continue
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			replace := d[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			d[i][j] = min(replace, d[i-1][j]+1, d[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }
