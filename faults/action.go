@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/vnreplay/vnreplay/switch"
@@ -16,26 +17,42 @@ type action interface {
 	check(p *parser) error
 	// draws reports whether verdict looks at the subject's draw.
 	draws() bool
+	// says is what it does to the frames it hits, in words: "loses them".
+	says() string
 	// verdict says what becomes of a frame that is hit. It is the zero Verdict
 	// if there is nothing in this frame that the action could change.
 	verdict(s *subject) vswitch.Verdict
 }
 
-// kinds are the faults there are. Each starts as an action with its defaults
-// and the clauses that set its options.
-var kinds = []struct {
-	word  string
+// kind is one of the faults there are.
+type kind struct {
+	word string
+	// whole is set where a how-often makes no sense.
+	whole bool
+	// start makes an action with its defaults and the clauses that set its options.
 	start func() (action, []clause)
-}{
-	{"drop", startDrop},
-	{"duplicate", startDuplicate},
-	{"corrupt", startCorrupt},
 }
 
-func findKind(word string) func() (action, []clause) {
-	for _, k := range kinds {
-		if k.word == word {
-			return k.start
+// kinds are the faults, in the order in which people are told of them.
+var kinds = []kind{
+	{word: "drop", start: startDrop},
+	{word: "duplicate", start: startDuplicate},
+	{word: "corrupt", start: startCorrupt},
+	{word: "truncate", start: startTruncate},
+	{word: "pad", start: startPad},
+	{word: "delay", start: startDelay},
+	{word: "reorder", start: startReorder},
+	{word: "rate", whole: true, start: startRate},
+	{word: "partition", whole: true, start: startPartition},
+	{word: "mtu", whole: true, start: startMTU},
+	{word: "down", whole: true, start: startDown},
+	{word: "up", whole: true, start: startUp},
+}
+
+func findKind(word string) *kind {
+	for i := range kinds {
+		if kinds[i].word == word {
+			return &kinds[i]
 		}
 	}
 	return nil
@@ -58,6 +75,7 @@ func (drop) word() string        { return "drop" }
 func (drop) options() []string   { return nil }
 func (drop) check(*parser) error { return nil }
 func (drop) draws() bool         { return false }
+func (drop) says() string        { return "loses them" }
 func (drop) verdict(*subject) vswitch.Verdict {
 	return vswitch.Verdict{Drop: true}
 }
@@ -107,6 +125,17 @@ func (a *duplicate) options() []string {
 		words = append(words, "gap", formatDuration(a.gap))
 	}
 	return words
+}
+
+func (a *duplicate) says() string {
+	s := "each arrives once more"
+	if a.copies > 1 {
+		s = fmt.Sprintf("each arrives %d times more", a.copies)
+	}
+	if a.gap > 0 {
+		s += fmt.Sprintf(", %s after the one before", formatDuration(a.gap))
+	}
+	return s
 }
 
 func (a *duplicate) verdict(*subject) vswitch.Verdict {

@@ -89,7 +89,7 @@ func TestThresholdIsExact(t *testing.T) {
 	if got := (ratio{1, 2}).threshold(); got != 1<<63 {
 		t.Errorf("1/2: %d", got)
 	}
-	if !(probability{ratio{1, 1}, ratio{1, 1}.threshold()}).hits(&subject{}) {
+	if !(probability{ratio: ratio{1, 1}, below: ratio{1, 1}.threshold()}).hits(&subject{}) {
 		t.Errorf("100%% did not hit")
 	}
 	rapid.Check(t, func(t *rapid.T) {

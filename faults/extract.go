@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vnreplay/vnreplay/switch"
@@ -13,17 +15,26 @@ import (
 // recording.
 type Kind string
 
-// The kinds that rules can do again.
+// The kinds that rules can do again, in the order in which those of one rule on
+// one cable are done.
 const (
-	Dropped    Kind = "drop"
-	Duplicated Kind = "dup"
 	Corrupted  Kind = "corrupt"
+	Truncated  Kind = "truncate"
+	Padded     Kind = "pad"
+	Duplicated Kind = "dup"
+	Delayed    Kind = "delay"
+	Reordered  Kind = "reorder"
+	Dropped    Kind = "drop"
 )
+
+var kindOrder = []Kind{Corrupted, Truncated, Padded, Duplicated, Delayed, Reordered, Dropped}
 
 // Decision is one thing that a rule did to one frame on one cable.
 type Decision struct {
 	// Rule is the number of the rule that did it; effects compose in this order.
+	// Name is its name, or "".
 	Rule int
+	Name string
 	// From is the port that sent the frame. To is the receiver on whose cable it
 	// was done, or "" for the sender's cable.
 	From, To string
@@ -32,26 +43,33 @@ type Decision struct {
 	Place uint64
 
 	Kind   Kind
+	Edits  []vswitch.Edit // of Corrupted
+	Size   int            // of Truncated: the bytes left; of Padded: the bytes added
 	Copies int            // of Duplicated
 	Gap    time.Duration  // of Duplicated
-	Edits  []vswitch.Edit // of Corrupted
+	By     time.Duration  // of Delayed
+	Behind int            // of Reordered
+	Within time.Duration  // of Reordered
 }
 
 // Extract returns rules that do exactly what was done, without a seed and
 // without drawing: for each path, by the places of the frames. Applied to the
 // same frames they give the same deliveries, since they keep the order in which
-// effects compose. Lists that would be unreadable are split over several rules.
+// effects compose. What is too long to read is split over several rules. They
+// have the names of the rules that did it, numbered where one becomes several,
+// where these are names of the rules' language.
 //
 // An error says which decision cannot be written as a rule.
 func Extract(decisions []Decision) ([]*Rule, error) {
 	sorted := slices.Clone(decisions)
 	slices.SortStableFunc(sorted, func(a, b Decision) int {
 		// One rule acts on the sender's cable before the receivers'.
-		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(min(len(a.To), 1), min(len(b.To), 1)))
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(min(len(a.To), 1), min(len(b.To), 1)),
+			cmp.Compare(slices.Index(kindOrder, a.Kind), slices.Index(kindOrder, b.Kind)))
 	})
-	type group struct {
-		rule Rule // without its often
-		list []span
+	sorted, err := joinEdits(sorted)
+	if err != nil {
+		return nil, err
 	}
 	var groups []*group // in order of appearance
 	type groupKey struct {
@@ -59,20 +77,8 @@ func Extract(decisions []Decision) ([]*Rule, error) {
 		text string
 	}
 	byKey := make(map[groupKey]*group)
-	type deed struct {
-		rule     int
-		from, to string
-		place    uint64
-		kind     Kind
-	}
-	done := make(map[deed]bool)
 	for i := range sorted {
 		d := &sorted[i]
-		id := deed{d.Rule, d.From, d.To, d.Place, d.Kind}
-		if done[id] {
-			return nil, d.errorf("it is there twice")
-		}
-		done[id] = true
 		r, err := d.alone()
 		if err != nil {
 			return nil, err
@@ -81,25 +87,139 @@ func Extract(decisions []Decision) ([]*Rule, error) {
 			continue
 		}
 		key := groupKey{d.Rule, r.text()}
+		if d.Kind == Delayed {
+			key.text = strings.Join(append(r.where.text(), "delayed"), " ") // by whatever
+		}
 		g := byKey[key]
 		if g == nil {
-			g = &group{rule: *r}
+			g = &group{number: d.Rule, name: d.Name, rule: *r}
 			byKey[key] = g
 			groups = append(groups, g)
 		}
-		g.list = append(g.list, span{d.Place, d.Place})
+		g.places = append(g.places, placeDelay{d.Place, d.By})
 	}
-
 	var rules []*Rule
+	var numbers []int
 	for _, g := range groups {
-		const inOneRule = 100 // ranges: some 600 characters
-		for spans := range slices.Chunk([]span(normalSpans(g.list)), inOneRule) {
-			r := g.rule
-			r.often = nth(spans)
-			rules = append(rules, &r)
+		for _, r := range g.rules() {
+			rules = append(rules, r)
+			numbers = append(numbers, g.number)
 		}
 	}
+	nameParts(rules, numbers)
 	return rules, nil
+}
+
+// joinEdits puts together what a recording tells in several clauses of the
+// changed bytes of one frame. Anything else is done once.
+func joinEdits(sorted []Decision) ([]Decision, error) {
+	type deed struct {
+		rule     int
+		from, to string
+		place    uint64
+		kind     Kind
+	}
+	done := make(map[deed]int) // its index in the result
+	var out []Decision
+	for i := range sorted {
+		d := &sorted[i]
+		id := deed{d.Rule, d.From, d.To, d.Place, d.Kind}
+		k, again := done[id]
+		switch {
+		case !again:
+			done[id] = len(out)
+			out = append(out, *d)
+		case d.Kind == Corrupted:
+			out[k].Edits = slices.Concat(out[k].Edits, d.Edits)
+		default:
+			return nil, d.errorf("it is there twice")
+		}
+	}
+	return out, nil
+}
+
+// group is what becomes one kind of rules: the places of frames to which the same
+// was done on one path; of delays, with the times.
+type group struct {
+	number int
+	name   string
+	rule   Rule // without its often
+	places []placeDelay
+}
+
+const (
+	inOneList = 100  // ranges: some 600 characters
+	inOnePlan = 2000 // places with times: at most 60,000
+	// fewTimes is how many delays are written as rules of their own.
+	fewTimes = 4
+)
+
+// rules writes the group as rules.
+func (g *group) rules() (rules []*Rule) {
+	add := func(what action, often frequency) {
+		r := g.rule
+		r.name, r.what, r.often = g.name, what, often
+		rules = append(rules, &r)
+	}
+	lists := func(what action, places []placeDelay) {
+		var spans []span
+		for _, p := range places {
+			spans = append(spans, span{p.place, p.place})
+		}
+		for part := range slices.Chunk([]span(normalSpans(spans)), inOneList) {
+			add(what, nth(slices.Clone(part)))
+		}
+	}
+	if _, ok := g.rule.what.(*delay); !ok {
+		lists(g.rule.what, g.places)
+		return rules
+	}
+	var times []time.Duration // in order of appearance
+	byTime := make(map[time.Duration][]placeDelay)
+	for _, p := range g.places {
+		if byTime[p.by] == nil {
+			times = append(times, p.by)
+		}
+		byTime[p.by] = append(byTime[p.by], p)
+	}
+	if len(times) <= fewTimes && slices.Max(times) <= maxLate {
+		for _, t := range times {
+			lists(newDelay(t), byTime[t])
+		}
+		return rules
+	}
+	for part := range slices.Chunk(g.places, inOnePlan) {
+		a := newDelay(0)
+		a.places = slices.Clone(part)
+		slices.SortFunc(a.places, func(x, y placeDelay) int { return comparePlaces(x.place, y.place) })
+		add(a, always{})
+	}
+	return rules
+}
+
+// nameParts numbers the names of rules that are parts of one, and takes names
+// away that are not usable, or used.
+func nameParts(rules []*Rule, numbers []int) {
+	parts := map[int]int{}
+	for _, n := range numbers {
+		parts[n]++
+	}
+	used := map[string]bool{}
+	part := map[int]int{}
+	for i, r := range rules {
+		part[numbers[i]]++
+		name := r.name
+		r.name = ""
+		if name != "" && parts[numbers[i]] > 1 {
+			name += "-" + strconv.Itoa(part[numbers[i]])
+		}
+		if name == "" || used[name] {
+			continue
+		}
+		if again, err := Parse(name + ": drop"); err == nil && again.name == name {
+			used[name], r.name = true, name
+		}
+	}
 }
 
 // alone returns the rule for d, still without a frequency, or nil if d changes
@@ -111,7 +231,7 @@ func (d *Decision) alone() (*Rule, error) {
 	if d.From == "" || d.From == everyPort || d.To == everyPort {
 		return nil, d.errorf("it names no single port")
 	}
-	r := &Rule{often: always{}, where: where{from: d.From, to: d.To}}
+	r := &Rule{often: always{}, where: where{from: d.From, to: d.To, vlan: anyVLAN}}
 	switch d.Kind {
 	case Dropped:
 		r.what = drop{}
@@ -127,6 +247,31 @@ func (d *Decision) alone() (*Rule, error) {
 			return nil, err
 		}
 		r.what = &corrupt{patches: patches}
+	case Truncated:
+		if d.Size < vswitch.HeaderLen || d.Size > maxFrameLen {
+			return nil, d.errorf("a rule leaves %d to %d bytes of a frame, not %d", vswitch.HeaderLen, maxFrameLen, d.Size)
+		}
+		r.what = &truncate{d.Size}
+	case Padded:
+		if d.Size < 1 || d.Size > maxPad {
+			return nil, d.errorf("a rule adds 1 to %d bytes, not %d", maxPad, d.Size)
+		}
+		r.what = &pad{d.Size, d.Size}
+	case Delayed:
+		if d.By <= 0 || d.By > vswitch.MaxDelay {
+			return nil, d.errorf("a rule delays by more than nothing, at most %s, not %v", formatDuration(vswitch.MaxDelay), d.By)
+		}
+		a := newDelay(0)
+		a.places = []placeDelay{{d.Place, d.By}}
+		r.what = a
+	case Reordered:
+		if d.Behind < 1 || d.Behind > maxBehind || d.Within <= 0 || d.Within > maxLate {
+			return nil, d.errorf("a rule holds a frame behind 1 to %d others, at most %s, not %d within %v",
+				maxBehind, formatDuration(maxLate), d.Behind, d.Within)
+		}
+		a, _ := startReorder()
+		a.(*reorder).behind, a.(*reorder).within = d.Behind, d.Within
+		r.what = a
 	default:
 		return nil, d.errorf("there is no rule that does %q", d.Kind)
 	}
@@ -135,10 +280,18 @@ func (d *Decision) alone() (*Rule, error) {
 	if err != nil {
 		return nil, d.errorf("it cannot be written as a rule: %w", err)
 	}
-	if again.where != r.where {
+	if again.from != r.from || again.to != r.to {
 		return nil, d.errorf("it cannot be written as a rule: the ports' names have spaces")
 	}
 	return r, nil
+}
+
+// newDelay returns a delay of all frames by the same time.
+func newDelay(by time.Duration) *delay {
+	what, _ := startDelay()
+	a := what.(*delay)
+	a.mean = by
+	return a
 }
 
 // patches returns what the edits, applied one after the other, come to.

@@ -96,8 +96,16 @@ func TestExtractErrors(t *testing.T) {
 		d    []d
 		want string
 	}{
-		{[]d{{Rule: 1, From: "a", Place: 3, Kind: "delay"}},
-			`extracting fault "delay" of rule 1, frame 3 from "a" on the sender's cable: there is no rule that does "delay"`},
+		{[]d{{Rule: 1, From: "a", Place: 3, Kind: "eat"}},
+			`extracting fault "eat" of rule 1, frame 3 from "a" on the sender's cable: there is no rule that does "eat"`},
+		{[]d{{Rule: 1, From: "a", Place: 3, Kind: faults.Delayed}},
+			`extracting fault "delay" of rule 1, frame 3 from "a" on the sender's cable: a rule delays by more than nothing, at most 24h, not 0s`},
+		{[]d{{Rule: 1, From: "a", Place: 3, Kind: faults.Truncated, Size: 13}},
+			`extracting fault "truncate" of rule 1, frame 3 from "a" on the sender's cable: a rule leaves 14 to 65553 bytes of a frame, not 13`},
+		{[]d{{Rule: 1, From: "a", Place: 3, Kind: faults.Padded}},
+			`extracting fault "pad" of rule 1, frame 3 from "a" on the sender's cable: a rule adds 1 to 9000 bytes, not 0`},
+		{[]d{{Rule: 1, From: "a", Place: 3, Kind: faults.Reordered, Behind: 1}},
+			`extracting fault "reorder" of rule 1, frame 3 from "a" on the sender's cable: a rule holds a frame behind 1 to 100000 others, at most 1h, not 1 within 0s`},
 		{[]d{{Rule: 1, From: "a", To: "b", Kind: faults.Dropped}},
 			`extracting fault "drop" of rule 1, frame 0 from "a" on the cable to "b": places count from 1 to 100000000000000`},
 		{[]d{{Rule: 1, From: "a", Place: 3, Kind: faults.Dropped}, {Rule: 1, From: "a", Place: 3, Kind: faults.Dropped}},

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,12 +14,14 @@ type frequency interface {
 	text() string
 	// draws reports whether hits looks at the subject's draw.
 	draws() bool
+	// says is which of the frames are hit, in words: "each with probability 2%".
+	says() string
 	// hits decides.
 	hits(s *subject) bool
 }
 
 // frequencyShapes is how people are told what a frequency looks like.
-const frequencyShapes = "how often (2%, 1/50, nth 3,17..19, every 10, first 5)"
+const frequencyShapes = "how often (2%, 1/50, nth 3,17..19, every 10, first 5, gemodel 1% 25%, markov ...)"
 
 // frequencyWords introduce the frequencies that are no probability.
 var frequencyWords = []struct {
@@ -28,6 +31,8 @@ var frequencyWords = []struct {
 	{"nth", parseNth},
 	{"every", parseEvery},
 	{"first", parseFirst},
+	{"gemodel", parseGilbert},
+	{"markov", parseMarkov},
 }
 
 // looksLikeFrequency reports whether t begins a frequency, rightly written or not.
@@ -40,20 +45,85 @@ func looksLikeFrequency(t token) bool {
 	return !t.atEnd() && strings.ContainsRune("0123456789.+-%", rune(t.text[0]))
 }
 
-// frequency reads the HOW-OFTEN, if there is one.
-func (p *parser) frequency() (frequency, error) {
-	t := p.peek()
-	if !looksLikeFrequency(t) {
-		return always{}, nil
+// oftenWord is what errors call the HOW-OFTEN.
+const oftenWord = "how often"
+
+// oftenClause is the HOW-OFTEN, which sets *often. Where the fault k has none, it
+// says so.
+func (p *parser) oftenClause(k *kind, often *frequency) clause {
+	c := clause{word: oftenWord, shape: frequencyShapes, match: looksLikeFrequency}
+	if k.whole {
+		c.shape = ""
+		c.parse = func(p *parser, t token) error {
+			return p.errorf(t, "%q is about all frames, or those of its filter: it has no how-often", k.word)
+		}
+		return c
 	}
-	p.next()
+	c.parse = func(p *parser, t token) (err error) {
+		*often, err = p.frequency(t)
+		return err
+	}
+	return c
+}
+
+// frequency reads the HOW-OFTEN that begins with t.
+func (p *parser) frequency(t token) (frequency, error) {
 	for _, f := range frequencyWords {
 		if t.text == f.word {
 			return f.parse(p, t)
 		}
 	}
 	r, err := p.ratio(t)
-	return probability{r, r.threshold()}, err
+	if err != nil {
+		return nil, err
+	}
+	f := probability{ratio: r, below: r.threshold()}
+	if p.peek().text == "corr" {
+		f.corr, err = p.correlation(p.next())
+	}
+	return f, err
+}
+
+// correlation is how much a random number depends on the one before, as netem
+// has it; see correlate. The zero value is: not.
+type correlation struct {
+	ratio ratio
+	rho   uint64
+}
+
+// correlation reads what follows "corr".
+func (p *parser) correlation(word token) (correlation, error) {
+	t, err := p.want(word.text, "a correlation, such as 25%")
+	if err != nil {
+		return correlation{}, err
+	}
+	r, err := p.ratio(t)
+	return correlation{r, r.threshold()}, err
+}
+
+// text is the normal form's part, "" for none.
+func (c correlation) text() string {
+	if c.rho == 0 {
+		return ""
+	}
+	return " corr " + c.ratio.String()
+}
+
+// mix correlates a random word with what stands in last, and leaves it there.
+func (c correlation) mix(word uint64, last *memory) uint64 {
+	if c.rho != 0 {
+		if last.has {
+			word = correlate(word, last.word, c.rho)
+		}
+		last.word, last.has = word, true
+	}
+	return word
+}
+
+// memory is the last random word of a path.
+type memory struct {
+	word uint64
+	has  bool
 }
 
 // always hits every frame.
@@ -61,18 +131,27 @@ type always struct{}
 
 func (always) text() string       { return "" }
 func (always) draws() bool        { return false }
+func (always) says() string       { return "all of them" }
 func (always) hits(*subject) bool { return true }
 
 // probability hits a frame when its draw falls below the threshold.
 type probability struct {
 	ratio ratio
 	below uint64 // ratio·2^64 rounded down; a ratio of 1 does not fit and is asked for by itself
+	corr  correlation
 }
 
-func (f probability) text() string { return f.ratio.String() }
+func (f probability) text() string { return f.ratio.String() + f.corr.text() }
 func (probability) draws() bool    { return true }
+func (f probability) says() string {
+	s := "each with probability " + f.ratio.String()
+	if f.corr.rho != 0 {
+		return s + ", its draw correlated with the one before by " + f.corr.ratio.String() + " as in netem"
+	}
+	return s + ", independently"
+}
 func (f probability) hits(s *subject) bool {
-	return f.ratio.isOne() || s.draw.word(0) < f.below
+	return f.ratio.isOne() || f.corr.mix(s.draw.word(0), &s.path.often) < f.below
 }
 
 // nth hits the frames whose place on their path is in a list of ranges, which
@@ -85,6 +164,9 @@ type span struct{ first, last uint64 }
 const maxPlace = ^uint64(0)
 
 func (nth) draws() bool { return false }
+func (f nth) says() string {
+	return "by their places on each path: " + strings.TrimPrefix(f.text(), "nth ")
+}
 
 func (f nth) hits(s *subject) bool {
 	_, found := slices.BinarySearchFunc(f, s.place(), func(s span, n uint64) int {
@@ -190,6 +272,7 @@ type every uint64
 
 func (f every) text() string         { return "every " + strconv.FormatUint(uint64(f), 10) }
 func (every) draws() bool            { return false }
+func (f every) says() string         { return fmt.Sprintf("the %dth, the %dth and so on of each path", f, 2*f) }
 func (f every) hits(s *subject) bool { return s.place()%uint64(f) == 0 }
 
 func parseEvery(p *parser, word token) (frequency, error) {
@@ -202,6 +285,7 @@ type first uint64
 
 func (f first) text() string         { return "first " + strconv.FormatUint(uint64(f), 10) }
 func (first) draws() bool            { return false }
+func (f first) says() string         { return fmt.Sprintf("the first %d of each path", f) }
 func (f first) hits(s *subject) bool { return s.place() <= uint64(f) }
 
 func parseFirst(p *parser, word token) (frequency, error) {

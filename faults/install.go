@@ -17,13 +17,19 @@ type Installed struct {
 // Rule returns the rule.
 func (in *Installed) Rule() *Rule { return in.compiled.rule }
 
-// Matched and Unfit are those of [Compiled].
-func (in *Installed) Matched() uint64 { return in.compiled.Matched() }
-func (in *Installed) Unfit() uint64   { return in.compiled.Unfit() }
+// Matched is that of [Compiled], with the frames that were refused to their senders.
+func (in *Installed) Matched() uint64 { return in.compiled.Matched() + in.Counts().Refused }
+
+// Unfit is that of [Compiled].
+func (in *Installed) Unfit() uint64 { return in.compiled.Unfit() }
 
 // Install adds rules to a switch, in their order, behind those it has. Draws are
 // keyed with the world's seed, the switch's name and, for rules without a name,
 // the number of equal rules before it (in this call and in force on the switch).
+//
+// During a run, rules are added like any other ([vswitch.InstalledRule] says when
+// that takes effect), one after the other; one that is "off" is on until it is
+// turned off right after.
 //
 // Either all rules are installed or none. A rule that names a port which the
 // switch does not have is a [*PortError]; a rule whose name another one in force
@@ -35,7 +41,7 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 	}
 	occurrences := make(map[string]int)
 	for _, in := range sw.Rules() {
-		if c, ok := in.Rule().(*Compiled); ok {
+		if c := compiledOf(in.Rule()); c != nil {
 			occurrences[c.key]++
 		}
 	}
@@ -43,6 +49,9 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 	for i, r := range rules {
 		if err := r.CheckPorts(ports); err != nil {
 			return nil, err
+		}
+		if files := r.Tables(); len(files) > 0 {
+			return nil, fmt.Errorf("fault rule %q: the table %q has not been read: see Rule.WithTables", r, files[0])
 		}
 		key := r.key()
 		occurrences[key]++
@@ -53,18 +62,33 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 	}
 	installed := make([]*Installed, len(rules))
 	for i, c := range compiled {
-		installed[i] = &Installed{sw.AddRule(c.rule.name, c), c}
+		var rule vswitch.Rule = c
+		if a, ok := c.rule.what.(*mtu); ok && a.tell {
+			rule = gate{c}
+		}
+		installed[i] = &Installed{sw.AddRule(c.rule.name, rule), c}
+		if c.rule.off {
+			installed[i].SetOn(false)
+		}
 	}
 	return installed, nil
+}
+
+// compiledOf returns the compiled rule that r is, or nil.
+func compiledOf(r vswitch.Rule) *Compiled {
+	switch r := r.(type) {
+	case *Compiled:
+		return r
+	case gate:
+		return r.Compiled
+	}
+	return nil
 }
 
 // CheckPorts returns a [*PortError] if the rule names a port that is not among
 // ports.
 func (r *Rule) CheckPorts(ports []string) error {
-	for _, name := range []string{r.from, r.to} {
-		if name == "" || name == everyPort {
-			continue
-		}
+	for _, name := range r.where.ports() {
 		found := false
 		for _, p := range ports {
 			found = found || p == name

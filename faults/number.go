@@ -120,3 +120,69 @@ func formatDuration(d time.Duration) string {
 	}
 	panic("unreachable: every duration is a whole number of nanoseconds")
 }
+
+// sizes are the units of bytes.
+var sizes = []struct {
+	name  string
+	bytes uint64
+}{
+	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+}
+
+// scaled reads t as a number with one of the units, exactly.
+func (p *parser) scaled(t token, what, example, units string, most uint64, scale func(unit string) (uint64, bool)) (uint64, error) {
+	digits, places, unit, ok := decimal(t.text)
+	switch {
+	case strings.HasPrefix(t.text, "-"):
+		return 0, p.errorf(t, "%s cannot be negative", what)
+	case !ok:
+		return 0, p.errorf(t, "%s is a number of at most 14 digits with a unit, such as %s", what, example)
+	case unit == "":
+		return 0, p.errorf(t, "%s needs a unit: %s", what, units)
+	}
+	factor, ok := scale(unit)
+	if !ok {
+		return 0, p.errorf(t.part(len(t.text)-len(unit), len(t.text)), "not a unit here; the units are %s", units)
+	}
+	power := uint64(1)
+	for range places {
+		power *= 10
+	}
+	hi, lo := bits.Mul64(digits, factor)
+	if hi >= power {
+		return 0, p.errorf(t, "%s is at most %d", what, most)
+	}
+	n, rest := bits.Div64(hi, lo, power)
+	if n > most {
+		return 0, p.errorf(t, "%s is at most %d", what, most)
+	}
+	if rest != 0 {
+		return 0, p.errorf(t, "%s is a whole number", what)
+	}
+	return n, nil
+}
+
+// size reads t as a number of bytes.
+func (p *parser) size(t token, what string, most uint64) (uint64, error) {
+	return p.scaled(t, what, "16kB", "B, kB, MB, GB, KiB, MiB and GiB", most, func(unit string) (uint64, bool) {
+		for _, u := range sizes {
+			if u.name == unit {
+				return u.bytes, true
+			}
+		}
+		return 0, false
+	})
+}
+
+func formatSize(n uint64) string { return formatScaled(n, "B", "kB", "MB", "GB") }
+
+// formatScaled writes n in the largest of units, each a thousand times the one
+// before, of which it is a whole number.
+func formatScaled(n uint64, units ...string) string {
+	i := 0
+	for n > 0 && n%1000 == 0 && i < len(units)-1 {
+		n, i = n/1000, i+1
+	}
+	return strconv.FormatUint(n, 10) + units[i]
+}

@@ -52,27 +52,31 @@ type clause struct {
 	shape string                            // for people, word included: "copies N"
 	parse func(p *parser, word token) error // reads what follows the word
 	match func(t token) bool                // instead of word: for parts that are one word
+	// takes, if not nil, looks at the word after this one: two parts may begin alike.
+	takes func(next token) bool
 }
 
-func (c *clause) introducedBy(t token) bool {
-	if c.match != nil {
+func (c *clause) introducedBy(t, next token) bool {
+	switch {
+	case c.match != nil:
 		return c.match(t)
+	case c.takes != nil && !c.takes(next):
+		return false
 	}
 	return c.word == t.text
 }
 
-// clauses reads the rest of a rule. oftenSaid: its how-often was read.
-func (p *parser) clauses(known []clause, oftenSaid bool) error {
+// clauses reads the rest of a rule.
+func (p *parser) clauses(known []clause) error {
 	seen := make([]bool, len(known))
-	atStart := !oftenSaid
 next:
-	for ; ; atStart = false {
+	for {
 		t := p.next()
 		if t.atEnd() {
 			return nil
 		}
 		for i := range known {
-			if !known[i].introducedBy(t) {
+			if !known[i].introducedBy(t, p.peek()) {
 				continue
 			}
 			if seen[i] {
@@ -84,18 +88,19 @@ next:
 			}
 			continue next
 		}
-		if looksLikeFrequency(t) {
-			return p.errorf(t, "how often belongs right after the fault's name, once")
-		}
 		var words, shapes []string
-		if atStart {
-			shapes = append(shapes, frequencyShapes)
-			for _, f := range frequencyWords {
-				words = append(words, f.word)
+		for i, c := range known {
+			if c.match == nil {
+				words = append(words, c.word)
 			}
-		}
-		for _, c := range known {
-			words, shapes = append(words, c.word), append(shapes, c.shape)
+			if !seen[i] && c.shape != "" {
+				shapes = append(shapes, c.shape)
+			}
+			if c.word == oftenWord && !seen[i] && c.shape != "" {
+				for _, f := range frequencyWords {
+					words = append(words, f.word)
+				}
+			}
 		}
 		return p.errorf(t, "not known here; what can follow is %s%s", oneOf(shapes), didYouMean(t.text, words))
 	}
@@ -137,11 +142,11 @@ const (
 var reserved = strings.Fields(`
 	drop duplicate corrupt truncate pad delay reorder rate partition mtu down up
 	nth every first gemodel markov
-	from to all none vlan if during for after until on off and or not`)
+	from to all none vlan if during for after until on off set and or not`)
 
 // clauseWords cannot be the names of ports in a rule: after "from" and "to" they
 // mean that the port was forgotten.
-var clauseWords = []string{"from", "to", "if", "during", "for", "after", "until"}
+var clauseWords = []string{"from", "to", "if", "during", "for", "after", "until", "vlan"}
 
 // name takes a leading `name:` off the rule.
 func (p *parser) name() (string, error) {
@@ -193,14 +198,18 @@ func (p *parser) port(word token) (string, error) {
 			return "", p.errorf(t, `%q must be followed by the name of a port, or "all"`, word.text)
 		}
 	}
+	return p.portName(t, "; one port, or a rule for each")
+}
+
+// portName reads the name of a port; several is said of a list.
+func (p *parser) portName(t token, several string) (string, error) {
 	i := strings.IndexFunc(t.text, func(r rune) bool { return r != '.' && !strings.ContainsRune(nameChars, r) })
 	if i >= 0 {
 		_, n := utf8.DecodeRuneInString(t.text[i:])
-		hint := ""
-		if t.text[i] == ',' {
-			hint = "; one port, or a rule for each"
+		if t.text[i] != ',' {
+			several = ""
 		}
-		return "", p.errorf(t.part(i, i+n), "a port's name has letters, digits, and _ . - only%s", hint)
+		return "", p.errorf(t.part(i, i+n), "a port's name has letters, digits, and _ . - only%s", several)
 	}
 	return t.text, nil
 }

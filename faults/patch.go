@@ -156,3 +156,5 @@ func applyPatches(list []patch, data []byte) []vswitch.Edit {
 }
 
 func formatInt(n int) string { return strconv.Itoa(n) }
+
+func formatPlace(n uint64) string { return strconv.FormatUint(n, 10) }

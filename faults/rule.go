@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,12 +13,7 @@ type Rule struct {
 	what  action
 	often frequency
 	where
-}
-
-// where is the FROM and TO of a rule.
-type where struct {
-	from string // a port, or "" for all
-	to   string // a port, everyPort, or "" for the sender's cable
+	when
 }
 
 // maxRules is how many rules [ParseAll] takes.
@@ -43,16 +39,31 @@ func Parse(text string) (*Rule, error) {
 		}
 		return nil, p.errorf(t, "no such fault; there is %s%s", oneOf(words), didYouMean(t.text, words))
 	}
-	if r.often, err = p.frequency(); err != nil {
-		return nil, err
-	}
 	var options []clause
-	r.what, options = start()
-	if err := p.clauses(append(options, r.where.clauses()...), r.often != always{}); err != nil {
+	r.what, options = start.start()
+	if head, ok := r.what.(interface{ parseHead(p *parser) error }); ok {
+		if err := head.parseHead(p); err != nil {
+			return nil, err
+		}
+	}
+	r.often = always{}
+	often := p.oftenClause(start, &r.often)
+	known := slices.Concat(options, []clause{often}, r.where.clauses(r.what), r.when.clauses())
+	if err := p.clauses(known); err != nil {
 		return nil, err
 	}
 	if err := r.what.check(p); err != nil {
 		return nil, err
+	}
+	if err := r.when.check(p); err != nil {
+		return nil, err
+	}
+	if c, ok := r.what.(interface {
+		checkRule(p *parser, r *Rule) error
+	}); ok {
+		if err := c.checkRule(p, r); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -81,23 +92,6 @@ func ParseAll(texts []string) ([]*Rule, error) {
 	return rules, nil
 }
 
-// clauses are the words that set w.
-func (w *where) clauses() []clause {
-	return []clause{
-		{word: "from", shape: "from PORT", parse: func(p *parser, word token) (err error) {
-			w.from, err = p.port(word)
-			if w.from == everyPort {
-				w.from = "" // the same decision: each sender's own cable
-			}
-			return err
-		}},
-		{word: "to", shape: "to PORT", parse: func(p *parser, word token) (err error) {
-			w.to, err = p.port(word)
-			return err
-		}},
-	}
-}
-
 // Name returns the rule's name, or "" if it has none.
 func (r *Rule) Name() string { return r.name }
 
@@ -122,13 +116,7 @@ func (r *Rule) String() string {
 
 // text is the normal form without the name.
 func (r *Rule) text() string {
-	parts := append([]string{r.what.word(), r.often.text()}, r.what.options()...)
-	if r.from != "" {
-		parts = append(parts, "from", r.from)
-	}
-	if r.to != "" {
-		parts = append(parts, "to", r.to)
-	}
+	parts := slices.Concat([]string{r.what.word(), r.often.text()}, r.what.options(), r.where.text(), r.when.text())
 	var b strings.Builder
 	for _, part := range parts {
 		if b.Len() > 0 && part != "" {
@@ -137,6 +125,61 @@ func (r *Rule) text() string {
 		b.WriteString(part)
 	}
 	return b.String()
+}
+
+// Tables returns the files of distributions that the rule names: they have to be
+// read ([Rule.WithTables]) before the rule can be installed.
+func (r *Rule) Tables() []string {
+	if l := r.lateness(); l != nil && l.file != "" {
+		return []string{l.file}
+	}
+	return nil
+}
+
+// WithTables returns the rule with the values of its tables in place of the names
+// of files; read returns the text of a file. Rules without such tables are
+// returned as they are.
+//
+// A table is as netem has it (see tc-netem(8), and /usr/lib/tc on Linux): 1 to
+// 65,536 integers of 16 bits in units of 1/8192 jitter, each as likely as any
+// other, separated by white space; lines that begin with # are comments. An error
+// is read's, or names the file and the line.
+func (r *Rule) WithTables(read func(file string) ([]byte, error)) (*Rule, error) {
+	l := r.lateness()
+	if l == nil || l.file == "" {
+		return r, nil
+	}
+	text, err := read(l.file)
+	if err != nil {
+		return nil, fmt.Errorf("fault rule %q: table %q: %w", r, l.file, err)
+	}
+	d, err := parseDist(text)
+	if err != nil {
+		return nil, fmt.Errorf("fault rule %q: table %q: %w", r, l.file, err)
+	}
+	out := *r
+	switch a := r.what.(type) {
+	case *delay:
+		b := *a
+		b.dist, b.file = d, ""
+		out.what = &b
+	case *reorder:
+		b := *a
+		b.ahead.dist, b.ahead.file = d, ""
+		out.what = &b
+	}
+	return &out, nil
+}
+
+// lateness returns the rule's delay, or nil.
+func (r *Rule) lateness() *lateness {
+	switch a := r.what.(type) {
+	case *delay:
+		return &a.lateness
+	case *reorder:
+		return &a.ahead
+	}
+	return nil
 }
 
 // key is what the rule's draws depend on: its name if it has one, so that other

@@ -1,0 +1,153 @@
+package faults
+
+import (
+	"encoding/binary"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/vnreplay/vnreplay/filter"
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// where says which frames on which cables a rule is about.
+type where struct {
+	from string         // a port, or "" for all
+	to   string         // a port, everyPort, or "" for the sender's cable
+	vlan int            // an outer tag with this VLAN identifier, or anyVLAN
+	cond *filter.Filter // or nil
+	at   placed         // an action that names its cables itself, or nil
+}
+
+// placed is an action that says itself which cables it is about; its rule has no
+// "from" and "to".
+type placed interface {
+	// on reports whether it is about a cable, the sender's if to is nil.
+	on(from, to *vswitch.Port) bool
+	// ports are the names it has.
+	ports() []string
+	// place says in words which frames it is about.
+	place() string
+}
+
+const (
+	anyVLAN = -1
+	maxVLAN = 4095
+)
+
+// clauses are the words that set w.
+func (w *where) clauses(what action) []clause {
+	w.vlan = anyVLAN
+	vlan := clause{word: "vlan", shape: "vlan ID", parse: func(p *parser, word token) error {
+		t, err := p.want(word.text, "the identifier of a VLAN, 0 to 4095")
+		if err != nil {
+			return err
+		}
+		n, err := p.whole(t, "the identifier of a VLAN", 0, maxVLAN)
+		w.vlan = int(n)
+		return err
+	}}
+	cond := clause{word: "if", shape: `if "EXPRESSION"`, parse: w.parseIf}
+	if w.at, _ = what.(placed); w.at != nil {
+		return []clause{vlan, cond}
+	}
+	return []clause{
+		{word: "from", shape: "from PORT", parse: func(p *parser, word token) (err error) {
+			w.from, err = p.port(word)
+			if w.from == everyPort {
+				w.from = "" // the same decision: each sender's own cable
+			}
+			return err
+		}},
+		{word: "to", shape: "to PORT", parse: func(p *parser, word token) (err error) {
+			w.to, err = p.port(word)
+			return err
+		}},
+		vlan, cond,
+	}
+}
+
+// parseIf reads a tcpdump expression in double quotes.
+func (w *where) parseIf(p *parser, word token) error {
+	t, err := p.want(word.text, `a tcpdump expression in double quotes, such as "tcp port 80"`)
+	if err != nil {
+		return err
+	}
+	if !t.quoted {
+		return p.errorf(t, `a tcpdump expression stands in double quotes: if "tcp port 80"`)
+	}
+	w.cond, err = filter.Compile(t.text[1 : len(t.text)-1])
+	var syntax *filter.SyntaxError
+	if errors.As(err, &syntax) {
+		at := token{text: syntax.Token, column: t.column + syntax.Column}
+		if at.text == "" { // the end of the expression: its closing quote
+			at.text = `"`
+		}
+		return p.errorf(at, "in the tcpdump expression: %s", syntax.Msg)
+	}
+	return err
+}
+
+// text is the normal form's part.
+func (w *where) text() []string {
+	var parts []string
+	if w.from != "" {
+		parts = append(parts, "from", w.from)
+	}
+	if w.to != "" {
+		parts = append(parts, "to", w.to)
+	}
+	if w.vlan != anyVLAN {
+		parts = append(parts, "vlan", formatInt(w.vlan))
+	}
+	if w.cond != nil {
+		parts = append(parts, "if", `"`+w.cond.String()+`"`)
+	}
+	return parts
+}
+
+// ports are the names of ports in the rule.
+func (w *where) ports() []string {
+	if w.at != nil {
+		return w.at.ports()
+	}
+	var names []string
+	for _, name := range []string{w.from, w.to} {
+		if name != "" && name != everyPort {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// on reports whether the cable is one the rule is about.
+func (w *where) on(from, to *vswitch.Port) bool {
+	if w.at != nil {
+		return w.at.on(from, to)
+	}
+	if (to == nil) != (w.to == "") {
+		return false
+	}
+	if w.from != "" && w.from != from.Name() {
+		return false
+	}
+	return to == nil || w.to == everyPort || w.to == to.Name()
+}
+
+// fits reports whether a frame is one the rule is about, on whatever cable.
+func (w *where) fits(data []byte) bool {
+	if w.vlan != anyVLAN && (len(data) < vswitch.HeaderLen+2 || !isTag(binary.BigEndian.Uint16(data[12:])) ||
+		int(binary.BigEndian.Uint16(data[14:])&0x0fff) != w.vlan) {
+		return false
+	}
+	return w.cond == nil || w.cond.Match(data)
+}
+
+// isTag reports whether an EtherType begins a VLAN tag.
+func isTag(etherType uint16) bool { return etherType == typeVLAN || etherType == typeQinQ }
+
+// looksLikeSize reports whether t is a number of bytes, rightly written or not,
+// and no port's name that anybody would choose.
+func looksLikeSize(t token) bool {
+	r, _ := utf8.DecodeRuneInString(t.text)
+	return '0' <= r && r <= '9' && t.text[len(t.text)-1] == 'B'
+}
