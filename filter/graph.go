@@ -42,7 +42,7 @@ func not(c *cond) *cond    { return &cond{kind: condNot, l: c} }
 // all joins conditions with and, in the order given; nil ones are left out.
 func all(cs ...*cond) *cond { return fold(and, cs) }
 
-// any joins conditions with or, in the order given.
+// either joins conditions with or, in the order given.
 func either(cs ...*cond) *cond { return fold(or, cs) }
 
 func fold(join func(l, r *cond) *cond, cs []*cond) *cond {
