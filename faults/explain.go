@@ -90,15 +90,11 @@ const (
 )
 
 func (r *Rule) stage() stage {
-	switch a := r.what.(type) {
-	case *mtu:
-		if a.tell {
-			return inWrite
-		}
-	case *partition:
-		return onReceiver
-	}
-	if r.to != "" {
+	_, parts := r.what.(*partition)
+	switch {
+	case r.Refuses():
+		return inWrite
+	case parts || r.to != "":
 		return onReceiver
 	}
 	return onSender
