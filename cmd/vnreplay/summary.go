@@ -121,15 +121,25 @@ func writeRules(b *strings.Builder, res *scenario.Result) {
 		all = &ruleRow{asked: "frames", counts: countsOf(res.Affected), text: "affected"}
 	}
 	writeRuleTable(b, rows, all)
+	var warnings []string
+	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	for _, r := range res.Rules {
 		switch {
 		case !r.Added:
-			fmt.Fprintf(b, "warning: rule %d was not added before the run ended\n", r.Number)
+			warn("rule %d was not added before the run ended", r.Number)
 		case r.Matched == 0:
-			fmt.Fprintf(b, "warning: rule %d never matched: no frame was what it is about while it was in force\n", r.Number)
+			warn("rule %d never matched: no frame is what it is about", r.Number)
 		case r.Frames+r.Refused == 0:
-			fmt.Fprintf(b, "warning: rule %d never hit any of the %d it was asked about\n", r.Number, r.Matched)
+			warn("rule %d never hit any of the %d it was asked about", r.Number, r.Matched)
 		}
+	}
+	const mostWarnings = 8
+	for i, w := range warnings {
+		if i == mostWarnings {
+			fmt.Fprintf(b, "warning: and %d more rules did nothing\n", len(warnings)-i)
+			break
+		}
+		fmt.Fprintf(b, "warning: %s\n", w)
 	}
 }
 
