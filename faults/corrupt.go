@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
 	"strings"
@@ -126,27 +125,4 @@ func editsOf(changes []change) []vswitch.Edit {
 		e.New = append(e.New, c.to)
 	}
 	return edits
-}
-
-// EtherTypes of a VLAN tag: IEEE 802.1Q, 802.1ad.
-const (
-	typeVLAN  = 0x8100
-	typeQinQ  = 0x88a8
-	typeIPv4  = 0x0800
-	typeIPv6  = 0x86dd
-	typeFirst = 0x0600 // smaller values are the length of an IEEE 802.3 frame
-)
-
-// linkHeaderLen is the length of the Ethernet header with its VLAN tags, or that
-// of the frame if it ends before.
-func linkHeaderLen(data []byte) int {
-	n := vswitch.HeaderLen
-	for n <= len(data) {
-		t := binary.BigEndian.Uint16(data[n-2:])
-		if t != typeVLAN && t != typeQinQ {
-			return n
-		}
-		n += 4
-	}
-	return len(data)
 }
