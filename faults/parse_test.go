@@ -240,7 +240,6 @@ var malformed = []string{
 	"corrupt @66=0011,@67=22",
 	"corrupt @70000=00",
 	"corrupt @65552=0000",
-	"corrupt nth 4 set tcp.window=0",
 
 	"drop 2% \x07from client",
 	"drop 2% fr\xffom client",
