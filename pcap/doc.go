@@ -43,8 +43,8 @@
 //
 // All numbers in pcapng blocks are little-endian; times are UTC.
 //
-// The file is written with pcapgo, but for packet and statistics blocks: pcapgo
-// allocates for each option of a packet and writes no comment into statistics.
-// It is read with pcapgo through a scanner that lets only whole, sane blocks
-// pass, and that decodes what pcapgo gets wrong; see scan.go.
+// Blocks are written by an encoder of this package: pcapgo's allocates for each
+// option of a packet, and writes one comment into a section header and none into
+// statistics. They are read with pcapgo through a scanner that lets only whole,
+// sane blocks pass, and that decodes what pcapgo gets wrong; see scan.go.
 package pcap

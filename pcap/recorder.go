@@ -70,7 +70,7 @@ func newRecorder(w io.Writer, name string, meta Meta, view string) (*Recorder, e
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{b: newBlockWriter(w, name, text, writeBuffer), full: view == "full"}, nil
+	return &Recorder{b: newBlockWriter(w, name, []string{text}, writeBuffer), full: view == "full"}, nil
 }
 
 // Create returns a wire recorder that writes to the file path, as [CreateFile]

@@ -157,7 +157,7 @@ func (v *views) newView(w io.Writer, name, what string, buffer int) (*view, erro
 	if err != nil {
 		return nil, err
 	}
-	one := &view{b: newBlockWriter(w, name, text, buffer), ifaces: map[int]int{}}
+	one := &view{b: newBlockWriter(w, name, []string{text}, buffer), ifaces: map[int]int{}}
 	v.all = append(v.all, one)
 	return one, nil
 }
