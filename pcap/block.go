@@ -26,6 +26,9 @@ const (
 
 	optApplication = 4 // of a section header
 
+	optIfName        = 2
+	optIfDescription = 3
+
 	optIfMAC      = 6
 	optIfSpeed    = 8
 	optIfTSResol  = 9
@@ -118,8 +121,10 @@ func appendStamp(b []byte, t time.Time) []byte {
 // high bit set.
 type resolution uint8
 
-// microseconds is what holds for an interface without if_tsresol.
-const microseconds resolution = 6
+const (
+	microseconds resolution = 6 // what holds for an interface without if_tsresol
+	nanoseconds  resolution = 9 // what is written
+)
 
 // valid reports whether units of that size can be told in 64 bits.
 func (r resolution) valid() bool {

@@ -29,22 +29,22 @@
 // # What a recording looks like
 //
 // One section. Its header holds the application "vnreplay" and one comment, the
-// [Meta]. One Ethernet interface block per port, in order of connection, with
-// nanoseconds, the port's name, and "mac=02:00:00:00:00:00 mtu=1500
-// latency=25us" ("rate=10000000 queue=64" when the cable is limited) as its
-// description. One enhanced packet block per frame: time of sending, direction
-// outbound, the frame's number in the world as packet id, and a comment per
-// clause of its [Fate]; a frame that simply went to the owner of its destination
-// address, untouched, has no comment. One interface statistics block per port,
-// where it was closed, with its counters; when the run ended before its time (a
-// limit, a deadlock, an interrupt), a second comment there says why, in at most
-// 1,000 bytes of printable text: "vnr.cut=time limit exceeded: …". Runs that ended
-// in their time have none.
+// [Meta]; or several, where that exceeds 65,534 bytes (see [Meta.Marshal]). One
+// Ethernet interface block per port, in order of connection, with nanoseconds, the
+// port's name, and "mac=02:00:00:00:00:00 mtu=1500 latency=25us" ("rate=10000000
+// queue=64" when the cable is limited) as its description. One enhanced packet
+// block per frame: time of sending, direction outbound, the frame's number in the
+// world as packet id, and a comment per clause of its [Fate]; a frame that simply
+// went to the owner of its destination address, untouched, has no comment. One
+// interface statistics block per port, where it was closed, with its counters;
+// when the run ended before its time (a limit, a deadlock, an interrupt), a second
+// comment there says why, in at most 1,000 bytes of printable text: "vnr.cut=time
+// limit exceeded: …". Runs that ended in their time have none.
 //
 // All numbers in pcapng blocks are little-endian; times are UTC.
 //
-// The file is written with pcapgo, but for packet and statistics blocks: pcapgo
-// allocates for each option of a packet and writes no comment into statistics.
-// It is read with pcapgo through a scanner that lets only whole, sane blocks
-// pass, and that decodes what pcapgo gets wrong; see scan.go.
+// Blocks are written by an encoder of this package: pcapgo's allocates for each
+// option of a packet, and writes one comment into a section header and none into
+// statistics. They are read with pcapgo through a scanner that lets only whole,
+// sane blocks pass, and that decodes what pcapgo gets wrong; see scan.go.
 package pcap

@@ -10,7 +10,7 @@ import (
 )
 
 // Meta says what a recording is a recording of. It is the comment of the section
-// header, which Wireshark shows under Capture File Properties.
+// header, or the comments, which Wireshark shows under Capture File Properties.
 type Meta struct {
 	Version  string   // of vnreplay
 	Stack    string   // version of the network stack
@@ -22,8 +22,10 @@ type Meta struct {
 	Scenario string   // the effective scenario file, byte for byte; "" when there is none
 }
 
-// MaxMeta is the longest text of a [Meta] in bytes: what a pcapng option holds.
-const MaxMeta = 65534
+// MaxMeta is the longest text of a [Meta] in bytes. Wireshark would open longer
+// section headers; of more than 1 MiB, tcpdump and what else uses libpcap do not
+// (as of 1.10): "invalid length … BT_SHB_INSANE_MAX".
+const MaxMeta = 1_000_000
 
 // ErrMetaTooLong: the text of a [Meta] exceeds [MaxMeta]. Compare with [errors.Is].
 var ErrMetaTooLong = errors.New("too long for a section header")
@@ -34,15 +36,20 @@ var ErrNoMeta = errors.New("no run described")
 // metaFirst is the first line of the text; its number is the version of the format.
 const metaFirst = "vnreplay.recording=1"
 
-// Marshal returns the text of m: a first line "vnreplay.recording=1", a line
+// Marshal returns the text of m, in one comment if it fits: a first line "vnreplay.recording=1", a line
 // key=value for each field that is set (Seed always), a line "rule.N=" for each
 // rule, and last "scenario.bytes=N" with exactly N bytes of scenario on the lines
 // that follow. A value (or scenario) that holds other than printable characters
 // (and, in a scenario, tabs and newlines), or that starts with a double quote, is
 // written as a Go string literal instead. Equal Metas have equal texts.
 //
+// A text of more than 65,534 bytes is spread over several comments, each UTF-8
+// and shorter than that. The first one begins with the first line, and all then
+// have a line "vnreplay.part=2 of=3 bytes=59988" before so many bytes of the rest
+// of the text.
+//
 // The error is [ErrMetaTooLong], with both sizes.
-func (m *Meta) Marshal() (string, error) {
+func (m *Meta) Marshal() ([]string, error) {
 	var b strings.Builder
 	b.WriteString(metaFirst + "\n")
 	line := func(key, value string) {
@@ -67,10 +74,10 @@ func (m *Meta) Marshal() (string, error) {
 		b.WriteString("scenario=" + strconv.QuoteToASCII(m.Scenario) + "\n")
 	}
 	if b.Len() > MaxMeta {
-		return "", fmt.Errorf("scenario (%d bytes) and %d rules make %d bytes, at most %d fit: %w; shorten the scenario",
+		return nil, fmt.Errorf("scenario (%d bytes) and %d rules make %d bytes, at most %d fit: %w; shorten the scenario or its rules",
 			len(m.Scenario), len(m.Rules), b.Len(), MaxMeta, ErrMetaTooLong)
 	}
-	return b.String(), nil
+	return spread(b.String()), nil
 }
 
 // metaValue is a value as it stands on a line.
@@ -93,21 +100,37 @@ func isPlain(s, also string) bool {
 	return true
 }
 
-// ParseMeta reads the text that [Meta.Marshal] wrote. Text before its first line
-// and after its end is ignored, as are unknown keys: other programs add to the
-// comment (mergecap appends the names of the files), and newer versions may.
+// ParseMeta reads what [Meta.Marshal] wrote from the comments of a section header,
+// in their order. Others' comments among them, text before ours and text behind
+// is ignored, as are unknown keys: other programs add to comments (mergecap
+// appends the names of the files), and newer versions may.
+//
 // The error is [ErrNoMeta] when there is no first line, or names the line that
-// is wrong.
-func ParseMeta(text string) (Meta, error) {
-	rest, ok := text, false
-	for rest != "" && !ok {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		ok = strings.TrimRight(line, "\r ") == metaFirst
+// is wrong, or the part that is missing or wrong. Where there are several
+// descriptions it is the first one without an error.
+func ParseMeta(comments ...string) (Meta, error) {
+	err := fmt.Errorf("%w: no line %q in the section's comments", ErrNoMeta, metaFirst)
+	var g gathered
+	for _, c := range comments {
+		text, complete, wrong := g.add(c)
+		if complete {
+			var m Meta
+			if m, wrong = parseMeta(text); wrong == nil {
+				return m, nil
+			}
+		}
+		if wrong != nil {
+			err = wrong
+		}
 	}
-	if !ok {
-		return Meta{}, fmt.Errorf("%w: no line %q in the section's comment", ErrNoMeta, metaFirst)
+	if wrong := g.missing(); wrong != nil {
+		err = wrong
 	}
+	return Meta{}, err
+}
+
+// parseMeta reads what follows the first line.
+func parseMeta(rest string) (Meta, error) {
 	var m Meta
 	seed := false
 	for n := 2; rest != ""; n++ {
@@ -121,7 +144,7 @@ func ParseMeta(text string) (Meta, error) {
 		if key == "scenario.bytes" {
 			size, err := strconv.ParseUint(value, 10, 31)
 			if err != nil || int(size) > len(rest) {
-				return Meta{}, fmt.Errorf("run description, line %d: scenario of %q bytes, %d are there", n, value, len(rest))
+				return Meta{}, fmt.Errorf("run description, line %d: scenario of %s bytes, %d are there", n, clip(value), len(rest))
 			}
 			m.Scenario = rest[:size]
 			break
@@ -129,7 +152,7 @@ func ParseMeta(text string) (Meta, error) {
 		if strings.HasPrefix(value, `"`) {
 			s, err := strconv.Unquote(value)
 			if err != nil {
-				return Meta{}, fmt.Errorf("run description, line %d: %s is no quoted string", n, key)
+				return Meta{}, fmt.Errorf("run description, line %d: %.80s is no quoted string", n, key)
 			}
 			value = s
 		}
@@ -143,7 +166,7 @@ func ParseMeta(text string) (Meta, error) {
 		case key == "seed":
 			v, err := strconv.ParseUint(value, 10, 64)
 			if err != nil {
-				return Meta{}, fmt.Errorf("run description, line %d: seed %q is no number", n, value)
+				return Meta{}, fmt.Errorf("run description, line %d: seed %s is no number", n, clip(value))
 			}
 			m.Seed, seed = v, true
 		case key == "clock":
@@ -154,7 +177,7 @@ func ParseMeta(text string) (Meta, error) {
 			m.Scenario = value
 		case strings.HasPrefix(key, "rule."):
 			if key != "rule."+strconv.Itoa(len(m.Rules)+1) {
-				return Meta{}, fmt.Errorf("run description, line %d: %s where rule.%d is expected", n, key, len(m.Rules)+1)
+				return Meta{}, fmt.Errorf("run description, line %d: %.80s where rule.%d is expected", n, key, len(m.Rules)+1)
 			}
 			m.Rules = append(m.Rules, value)
 		}

@@ -18,11 +18,11 @@ func ExampleMeta_Marshal() {
 		Rules:    []string{"loss: drop 2% to server"},
 		Scenario: "seed: 7\nhosts:\n  client: {ip: [10.0.0.1/24]}\n",
 	}
-	text, err := m.Marshal()
+	comments, err := m.Marshal()
 	if err != nil {
 		fmt.Println(err)
 	}
-	fmt.Print(text)
+	fmt.Print(comments[0]) // the only one
 	// Output:
 	// vnreplay.recording=1
 	// version=v1.0.0
@@ -52,8 +52,7 @@ func TestMetaRoundTrip(t *testing.T) {
 		if len(m.Rules) == 0 {
 			m.Rules = nil
 		}
-		text, err := m.Marshal()
-		ok(t, err)
+		text := one(t, m)
 		for i := range len(text) {
 			if c := text[i]; c < ' ' && c != '\n' && c != '\t' || c == 0x7f {
 				t.Fatalf("control character %#x in %q", c, text)
@@ -89,27 +88,42 @@ func TestMetaErrors(t *testing.T) {
 	}
 }
 
+// one is the text of a description that fits in one comment.
+func one(t tb, m pcap.Meta) string {
+	t.Helper()
+	comments, err := m.Marshal()
+	ok(t, err)
+	if len(comments) != 1 {
+		t.Fatalf("%d comments", len(comments))
+	}
+	return comments[0]
+}
+
 func TestMetaFitsOrIsRefused(t *testing.T) {
-	for n := 65000; n <= 66000; n += 100 {
+	for n := pcap.MaxMeta - 200; n <= pcap.MaxMeta; n += 10 {
 		m := pcap.Meta{Scenario: strings.Repeat("x", n)}
-		text, err := m.Marshal()
+		comments, err := m.Marshal()
 		switch {
-		case err == nil && len(text) > pcap.MaxMeta:
-			t.Errorf("a text of %d bytes", len(text))
-		case err != nil && (!errors.Is(err, pcap.ErrMetaTooLong) || n < 65400):
+		case err == nil && len(strings.Join(comments, "")) > pcap.MaxMeta+100*len(comments):
+			t.Errorf("%d comments of %d bytes", len(comments), len(strings.Join(comments, "")))
+		case err != nil && (!errors.Is(err, pcap.ErrMetaTooLong) || n < pcap.MaxMeta-100):
 			t.Errorf("%d bytes: %v", n, err)
+		case err == nil && n == pcap.MaxMeta:
+			t.Errorf("%d bytes fit", n)
 		}
 	}
 }
 
+// The text holds comments, with NULs between them.
 func FuzzParseMeta(f *testing.F) {
-	for _, m := range []pcap.Meta{{}, testMeta, {Seed: 1, Rules: []string{"a", "\x00"}, Scenario: "a: b\n"}, {Scenario: "\x00"}} {
-		text, err := m.Marshal()
+	long := pcap.Meta{Seed: 1, Rules: []string{"a", strings.Repeat("é", 40_000)}, Scenario: "a: b\n"}
+	for _, m := range []pcap.Meta{{}, testMeta, {Seed: 1, Rules: []string{"a", "\x00"}, Scenario: "a: b\n"}, {Scenario: "\x00"}, long} {
+		comments, err := m.Marshal()
 		ok(f, err)
-		f.Add(text)
+		f.Add(strings.Join(comments, "\x00"))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := pcap.ParseMeta(text)
+		m, err := pcap.ParseMeta(strings.Split(text, "\x00")...)
 		if err != nil {
 			return
 		}
@@ -117,7 +131,7 @@ func FuzzParseMeta(f *testing.F) {
 		if err != nil {
 			return // too long when written plainly
 		}
-		got, err := pcap.ParseMeta(again)
+		got, err := pcap.ParseMeta(again...)
 		ok(t, err)
 		if d := cmp.Diff(m, got); d != "" {
 			t.Error(d)

@@ -1,7 +1,6 @@
 package pcap
 
 import (
-	"errors"
 	"io"
 	"iter"
 	"os"
@@ -145,17 +144,8 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 
 // findMeta looks for the run's description among the comments of the first section.
 func (r *Reader) findMeta() {
-	for _, s := range r.Sections() {
-		for _, c := range s.Comments {
-			m, err := ParseMeta(c)
-			if err == nil {
-				r.meta, r.metaErr = m, nil
-				return
-			}
-			if !errors.Is(err, ErrNoMeta) {
-				r.metaErr = err
-			}
-		}
+	if sections := r.src.sections(); len(sections) > 0 {
+		r.meta, r.metaErr = ParseMeta(sections[0].Comments...)
 	}
 }
 

@@ -68,11 +68,11 @@ func newRecorder(w io.Writer, name string, meta Meta, view string) (*Recorder, e
 	if meta.Clock == "" {
 		meta.Clock = "virtual"
 	}
-	text, err := meta.Marshal()
+	comments, err := meta.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{b: newBlockWriter(w, name, text, writeBuffer), full: view == "full"}, nil
+	return &Recorder{b: newBlockWriter(w, name, comments, writeBuffer), full: view == "full"}, nil
 }
 
 // Create returns a wire recorder that writes to the file path, as [CreateFile]

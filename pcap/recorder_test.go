@@ -287,7 +287,7 @@ func TestAPipeIsWrittenDirectly(t *testing.T) {
 
 func TestAMetaThatDoesNotFit(t *testing.T) {
 	m := testMeta
-	m.Scenario = strings.Repeat("x", 65536)
+	m.Scenario = strings.Repeat("x", pcap.MaxMeta)
 	path := filepath.Join(t.TempDir(), "run.pcapng")
 	if _, err := pcap.Create(path, m); !errors.Is(err, pcap.ErrMetaTooLong) {
 		t.Errorf("got %v", err)

@@ -15,6 +15,10 @@ import (
 // host sent keeps its comments; what reached it has those that explain it: bytes
 // changed, delays, copies. r is a wire recording at its start.
 //
+// The view describes the run as the recording does, but without rules and
+// scenario where these take more than one comment (see [Meta.Marshal]): views are
+// many, and tcpdump is to read them.
+//
 // Errors are those of [Deliveries], a [*WriteError], and, when the recording has
 // no such port, one that names those it has. After a [*TruncatedError] the view
 // is whole as far as the recording goes.
@@ -140,6 +144,9 @@ func newViews(r *Reader) (*views, error) {
 	if err != nil {
 		return nil, err
 	}
+	if comments, err := t.meta.Marshal(); err != nil || len(comments) > 1 {
+		t.meta.Rules, t.meta.Scenario = nil, ""
+	}
 	v := &views{t: t}
 	t.sent = func(p *Packet, f *Fate) error {
 		return v.write(p.Interface, p, Outbound, &Delivery{Time: p.Time, Frame: p, Data: p.Data}, p.Comments)
@@ -153,11 +160,11 @@ func newViews(r *Reader) (*views, error) {
 func (v *views) newView(w io.Writer, name, what string, buffer int) (*view, error) {
 	meta := v.t.meta
 	meta.View = what
-	text, err := meta.Marshal()
+	comments, err := meta.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	one := &view{b: newBlockWriter(w, name, text, buffer), ifaces: map[int]int{}}
+	one := &view{b: newBlockWriter(w, name, comments, buffer), ifaces: map[int]int{}}
 	v.all = append(v.all, one)
 	return one, nil
 }

@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"time"
-
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 )
 
 // application is what section headers name as the writing program.
@@ -40,47 +37,79 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, c.err
 }
 
-// blockWriter writes one section of pcapng. pcapgo writes the section header and
-// the interface blocks, blockWriter the others, into the same bufio.Writer,
-// which pcapgo takes as it is because it is large enough.
+// blockWriter writes one section of pcapng.
 type blockWriter struct {
-	out  countingWriter
-	w    *bufio.Writer
-	ng   *pcapgo.NgWriter // nil before the first interface
-	info pcapgo.NgSectionInfo
-	n    int    // interfaces
-	buf  []byte // scratch: fixed parts and options of a block
+	out      countingWriter
+	w        *bufio.Writer
+	comments []string // of the section header; none once that is written
+	begun    bool     // the section header is written
+	n        int      // interfaces
+	buf      []byte   // scratch: fixed parts and options of a block
 }
 
-// newBlockWriter returns a writer of a section with the given comment, through a
-// buffer of the given size, at least 4 KiB. Nothing is written before the first interface, for pcapgo writes both at once.
-func newBlockWriter(w io.Writer, name, comment string, buffer int) *blockWriter {
+// newBlockWriter returns a writer of a section with the given comments, through a
+// buffer of the given size. Nothing is written before the first interface: until
+// then the caller may find that there is nothing to write.
+func newBlockWriter(w io.Writer, name string, comments []string, buffer int) *blockWriter {
 	b := &blockWriter{
-		out: countingWriter{w: w, name: name},
-		// Hardware and OS stay empty: the machine must not reach the file.
-		info: pcapgo.NgSectionInfo{Application: application, Comment: comment},
-		buf:  make([]byte, 0, 512),
+		out:      countingWriter{w: w, name: name},
+		comments: comments,
+		buf:      make([]byte, 0, 512),
 	}
 	b.w = bufio.NewWriterSize(&b.out, buffer)
 	return b
 }
 
-// addInterface writes an Ethernet interface and returns its number.
+// block writes a block of which the body is put together. bufio keeps the first
+// error and returns it from every later call, so that the last one's is enough.
+func (b *blockWriter) block(kind uint32, body []byte) error {
+	length := uint32(len(body) + 12)
+	frame := make([]byte, 0, 8)
+	frame = binary.LittleEndian.AppendUint32(frame, kind)
+	frame = binary.LittleEndian.AppendUint32(frame, length)
+	b.w.Write(frame)
+	b.w.Write(body)
+	_, err := b.w.Write(frame[4:])
+	return err
+}
+
+// begin writes the section header, once. Hardware and operating system are not in
+// it: the machine must not reach the file. Nor is the section's length, which
+// would have to be known before.
+func (b *blockWriter) begin() error {
+	if b.begun {
+		return nil
+	}
+	body := binary.LittleEndian.AppendUint32(nil, byteOrderMagic)
+	body = append(body, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	body = appendOption(body, optApplication, application)
+	for _, c := range b.comments {
+		body = appendOption(body, optComment, c)
+	}
+	b.begun, b.comments = true, nil
+	return b.block(blockSection, append(body, optEnd, 0, 0, 0))
+}
+
+// addInterface writes an Ethernet interface and returns its number. It has no
+// snapshot length, and nanoseconds; texts that are empty are left out.
 func (b *blockWriter) addInterface(name, description, comment string) (int, error) {
 	n := b.n
 	b.n++
-	ifc := pcapgo.NgInterface{
-		Name: name, Description: description, Comment: comment,
-		LinkType: layers.LinkTypeEthernet,
-		// SnapLength 0 is no limit; OS stays empty; pcapgo writes nanoseconds.
-	}
-	if b.ng == nil {
-		ng, err := pcapgo.NewNgWriterInterface(b.w, ifc, pcapgo.NgWriterOptions{SectionInfo: b.info})
-		b.ng = ng
+	if err := b.begin(); err != nil {
 		return n, err
 	}
-	_, err := b.ng.AddInterface(ifc)
-	return n, err
+	body := append(b.options(), LinkEthernet, 0, 0, 0, 0, 0, 0, 0)
+	for _, o := range []struct {
+		code int
+		text string
+	}{{optIfName, name}, {optComment, comment}, {optIfDescription, description}} {
+		if o.text != "" {
+			body = appendOption(body, o.code, o.text)
+		}
+	}
+	body = append(body, optIfTSResol, 0, 1, 0, byte(nanoseconds), 0, 0, 0)
+	b.buf = append(body, optEnd, 0, 0, 0)
+	return n, b.block(blockInterface, b.buf)
 }
 
 // options starts the options of the next packet, which are appended to the
@@ -107,7 +136,6 @@ func (b *blockWriter) packet(iface int, at time.Time, data []byte, origLen int, 
 	opts = binary.LittleEndian.AppendUint32(opts, uint32(len(data)))
 	opts = binary.LittleEndian.AppendUint32(opts, uint32(origLen))
 	b.buf = opts
-	// bufio keeps the first error and returns it from every later call.
 	b.w.Write(opts[k:])
 	b.w.Write(data)
 	for i := len(data); i%4 != 0; i++ {
@@ -119,52 +147,30 @@ func (b *blockWriter) packet(iface int, at time.Time, data []byte, origLen int, 
 
 // statistics writes an interface statistics block. A zero start or end is left out.
 func (b *blockWriter) statistics(iface int, st *Statistics) error {
-	opts := b.options()
+	body := binary.LittleEndian.AppendUint32(b.options(), uint32(iface))
+	body = appendStamp(body, st.Time)
 	for _, c := range st.Comments {
-		opts = appendOption(opts, optComment, c)
+		body = appendOption(body, optComment, c)
 	}
 	if !st.Start.IsZero() {
-		opts = appendTimeOption(opts, optStatsStart, st.Start)
+		body = appendTimeOption(body, optStatsStart, st.Start)
 	}
 	if !st.End.IsZero() {
-		opts = appendTimeOption(opts, optStatsEnd, st.End)
+		body = appendTimeOption(body, optStatsEnd, st.End)
 	}
-	opts = appendUint64Option(opts, optStatsRecv, st.Received)
-	opts = appendUint64Option(opts, optStatsDrop, st.Dropped)
-	opts = append(opts, optEnd, 0, 0, 0)
-	const fixed = 20
-	length := fixed + len(opts) + 4
-	head := make([]byte, 0, fixed)
-	head = append(head, blockStats, 0, 0, 0)
-	head = binary.LittleEndian.AppendUint32(head, uint32(length))
-	head = binary.LittleEndian.AppendUint32(head, uint32(iface))
-	head = appendStamp(head, st.Time)
-	b.buf = opts
-	b.w.Write(head)
-	b.w.Write(opts)
-	_, err := b.w.Write(binary.LittleEndian.AppendUint32(nil, uint32(length)))
-	return err
+	body = appendUint64Option(body, optStatsRecv, st.Received)
+	body = appendUint64Option(body, optStatsDrop, st.Dropped)
+	b.buf = append(body, optEnd, 0, 0, 0)
+	return b.block(blockStats, b.buf)
 }
 
 // flush writes what is buffered.
 func (b *blockWriter) flush() error { return b.w.Flush() }
 
-// finish ends the file. The header of a section without interfaces is written
-// here: pcapgo cannot.
+// finish ends the file. A section without interfaces has at least its header.
 func (b *blockWriter) finish() error {
-	if b.ng == nil {
-		opts := appendOption(b.options(), optApplication, b.info.Application)
-		opts = appendOption(opts, optComment, b.info.Comment)
-		opts = append(opts, optEnd, 0, 0, 0)
-		const fixed = 24
-		length := uint32(fixed + len(opts) + 4)
-		head := binary.LittleEndian.AppendUint32(nil, blockSection)
-		head = binary.LittleEndian.AppendUint32(head, length)
-		head = binary.LittleEndian.AppendUint32(head, byteOrderMagic)
-		head = append(head, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
-		b.w.Write(head)
-		b.w.Write(opts)
-		b.w.Write(binary.LittleEndian.AppendUint32(nil, length))
+	if err := b.begin(); err != nil {
+		return err
 	}
 	return b.w.Flush()
 }

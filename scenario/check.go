@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vnreplay/vnreplay/switch"
@@ -17,7 +16,7 @@ import (
 // [Parse] have done it for theirs. The error is an [*Error] without a place in a file.
 func (s *Scenario) Check() error {
 	if e := s.check(); e != nil {
-		return &Error{File: s.name, Msg: strings.Join(e.path, ".") + ": " + e.Error(), err: e.err}
+		return &Error{File: s.name, Msg: e.inWords(), err: e.err}
 	}
 	return nil
 }
@@ -28,12 +27,8 @@ func (s *Scenario) check() *pathError {
 			return e
 		}
 	}
-	n := len(s.Effective())
-	for _, text := range s.Faults {
-		n += len(text) + len("rule.10000=\n")
-	}
-	if n > MaxEffective {
-		return at(nil, "%d bytes with its rules and the files it names, at most %d fit into a recording", n, MaxEffective)
+	if n := len(s.withoutFaults().Effective()); n > MaxEffective {
+		return at(nil, "%d bytes with the files it names, at most %d are read from a recording", n, MaxEffective)
 	}
 	return nil
 }
@@ -196,6 +191,7 @@ func (s *Scenario) checkLinks() *pathError {
 
 func (s *Scenario) checkFaults() *pathError {
 	named := map[string]int{}
+	size := 0
 	for i, text := range s.Faults {
 		path := []string{"faults", strconv.Itoa(i)}
 		r, e := s.checkRule(path, text)
@@ -210,6 +206,9 @@ func (s *Scenario) checkFaults() *pathError {
 		}
 		// The normal form is what a recording names, and what draws are keyed by.
 		s.Faults[i] = r.String()
+		if size += len(s.Faults[i]); size > MaxRuleBytes {
+			return at(path, "fault rules of more than %d bytes together", MaxRuleBytes)
+		}
 	}
 	return nil
 }

@@ -201,26 +201,38 @@ func (s *Scenario) checkExpect() *pathError {
 			return e
 		}
 	}
+	rule := s.ruleIndex(s.Expect)
 	for _, x := range s.Expect.Faults {
-		if s.ruleIndex(x.Name) < 0 {
+		if rule(x.Name) < 0 {
 			return keyError([]string{"expect", keyFaults, x.Name}, "no fault rule with the name or number %q", x.Name)
 		}
 	}
 	return nil
 }
 
-// ruleIndex returns the place of the fault rule with a name or number, or -1.
-func (s *Scenario) ruleIndex(nameOrNumber string) int {
+// ruleIndex returns a function that gives the place of the fault rule with a name
+// or number, or -1. The rules are parsed once, and only if x asks for any.
+func (s *Scenario) ruleIndex(x *Expectations) func(nameOrNumber string) int {
+	named := map[string]int{}
 	rules := s.rules()
-	if n, err := strconv.Atoi(nameOrNumber); err == nil && 1 <= n && n <= len(rules) && strconv.Itoa(n) == nameOrNumber {
-		return n - 1
-	}
-	for i, text := range rules {
-		if r, err := faults.Parse(text); err == nil && r.Name() == nameOrNumber && nameOrNumber != "" {
-			return i
+	if x != nil && len(x.Faults) > 0 {
+		for i, text := range rules {
+			if r, err := faults.Parse(text); err == nil && r.Name() != "" {
+				if _, taken := named[r.Name()]; !taken {
+					named[r.Name()] = i
+				}
+			}
 		}
 	}
-	return -1
+	return func(nameOrNumber string) int {
+		if n, err := strconv.Atoi(nameOrNumber); err == nil && 1 <= n && n <= len(rules) && strconv.Itoa(n) == nameOrNumber {
+			return n - 1
+		}
+		if i, ok := named[nameOrNumber]; ok {
+			return i
+		}
+		return -1
+	}
 }
 
 // AddFaults adds rules behind those that the scenario has, such as from a

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -34,12 +35,29 @@ func Load(path string) (*Scenario, error) {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
 	defer dir.Close()
-	return parse(text, path, dir)
+	return parse(text, path, source{most: MaxText, files: dir})
 }
 
 // Parse reads a scenario from its text and checks it. name is what errors call
 // it. Such a scenario names no files.
-func Parse(text []byte, name string) (*Scenario, error) { return parse(text, name, nil) }
+func Parse(text []byte, name string) (*Scenario, error) {
+	return parse(text, name, source{most: MaxText})
+}
+
+// ParseEmbedded reads the scenario that a recording carries. It is as strict as
+// [Parse] and never opens a file. rules are the fault rules that the recording
+// names (see [pcap.Meta]): they are the scenario's when its text has none, as when
+// they are long (see [Scenario.Meta]).
+func ParseEmbedded(text, name string, rules []string) (*Scenario, error) {
+	return parse([]byte(text), name, source{most: MaxEffective, rules: rules})
+}
+
+// source says what a scenario may consist of besides its text.
+type source struct {
+	most  int      // bytes of the text
+	files *os.Root // the files beside it; nil if it may name none
+	rules []string // its fault rules, if it has none
+}
 
 // document is a scenario's text with its syntax tree, for errors that know where
 // they are.
@@ -78,6 +96,7 @@ walk:
 		break
 	}
 	if place == nil {
+		out.Msg = e.inWords()
 		return out
 	}
 	d.locate(out, place, e.column)
@@ -124,22 +143,29 @@ type pathError struct {
 func (e *pathError) Error() string { return e.err.Error() }
 func (e *pathError) Unwrap() error { return e.err }
 
+// inWords is the error with the path before it, for where there is no place.
+func (e *pathError) inWords() string {
+	if len(e.path) == 0 {
+		return e.Error()
+	}
+	return strings.Join(e.path, ".") + ": " + e.Error()
+}
+
 // at makes an error about the part that path leads to.
 func at(path []string, format string, args ...any) *pathError {
 	return &pathError{path: path, err: fmt.Errorf(format, args...)}
 }
 
-// parse reads a scenario. files is where the files beside it are read from; nil
-// if it may name none.
-func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
+// parse reads a scenario.
+func parse(text []byte, name string, from source) (s *Scenario, err error) {
 	doc := &document{name: name}
 	text = withoutMark(text)
 	fail := func(format string, args ...any) (*Scenario, error) {
 		return nil, &Error{File: name, Msg: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case len(text) > MaxText:
-		return fail("%d bytes of text, at most %d are read", len(text), MaxText)
+	case len(text) > from.most:
+		return fail("%d bytes of text, at most %d are read", len(text), from.most)
 	case !utf8.Valid(text):
 		return fail("not UTF-8 text; a scenario is a YAML file")
 	}
@@ -185,11 +211,14 @@ func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
 	if e := zeros(reflect.TypeFor[Scenario](), doc.root, nil); e != nil {
 		return nil, doc.errorAt(e)
 	}
-	if e := s.inline(files); e != nil {
+	if e := s.inline(from.files); e != nil {
 		return nil, doc.errorAt(e)
 	}
-	if e := s.inlineTables(files); e != nil {
+	if e := s.inlineTables(from.files); e != nil {
 		return nil, doc.errorAt(e)
+	}
+	if len(s.Faults) == 0 {
+		s.Faults = slices.Clone(from.rules)
 	}
 	if e := s.check(); e != nil {
 		return nil, doc.errorAt(e)

@@ -9,7 +9,8 @@
 //   - [Scenario] is the scenario as plain values; a Go program may fill one in
 //     itself and [Scenario.Check] it.
 //   - [Scenario.Effective] prints it in one normal form, complete in itself: what
-//     a recording carries, and what [ParseEmbedded] reads back.
+//     a recording carries (without its fault rules where they are long, for they
+//     are there anyway), and what [ParseEmbedded] reads back.
 //   - [Run] builds the world, runs it, and gives a [Result].
 //   - [Verify] runs the scenario that a recording carries once more, and compares.
 //

@@ -21,8 +21,9 @@ func (s *Scenario) judge(res *Result) {
 		want, _ := x.Apps.Get(a.Name)
 		s.judgeApp(res, a, want)
 	}
+	index := s.ruleIndex(x)
 	for _, e := range x.Faults {
-		rule := &res.Rules[s.ruleIndex(e.Name)]
+		rule := &res.Rules[index(e.Name)]
 		inRange(res, "faults."+e.Name, &e.Value, Number(rule.Frames), " frames affected")
 	}
 	if t := x.TCP; t != nil {

@@ -201,7 +201,11 @@ func (s *Scenario) setFaults(texts []string) *pathError {
 		})
 	})
 	if s.Expect != nil {
-		s.Expect.Faults = slices.DeleteFunc(s.Expect.Faults, func(x Entry[CountRange]) bool { return s.ruleIndex(x.Name) < 0 })
+		index := s.ruleIndex(s.Expect)
+		s.Expect.Faults = slices.DeleteFunc(s.Expect.Faults, func(x Entry[CountRange]) bool { return index(x.Name) < 0 })
+		if len(s.Expect.Faults) == 0 {
+			s.Expect.Faults = nil // as it is read back
+		}
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ func (s *Scenario) Effective() string {
 				e := value.Index(i)
 				fmt.Fprintf(&b, "  %s: %s\n", quote(e.Field(0).String()), flow(e.Field(1)))
 			}
+		case value.Kind() == reflect.Slice && value.Len() == 0:
+			// A key without a value is not read back.
 		case value.Kind() == reflect.Slice:
 			fmt.Fprintf(&b, "%s:\n", key)
 			for i := range value.Len() {
@@ -40,6 +42,13 @@ func (s *Scenario) Effective() string {
 		}
 	}
 	return b.String()
+}
+
+// withoutFaults returns the scenario without its fault rules. It shares the rest.
+func (s *Scenario) withoutFaults() *Scenario {
+	bare := *s
+	bare.Faults = nil
+	return &bare
 }
 
 // emptyMap is what stands behind the key of a mapping without entries.

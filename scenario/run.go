@@ -29,13 +29,20 @@ type Options struct {
 	Strict bool
 }
 
-// Meta describes a run of the scenario for its recording.
+// Meta describes a run of the scenario for its recording: the rules, and the
+// normal form of the scenario. Where that exceeds [MaxText] it goes without its
+// rules, which are long then and need not be there twice; [ParseEmbedded] puts
+// them back.
 func (s *Scenario) Meta() pcap.Meta {
+	text := s.Effective()
+	if len(text) > MaxText {
+		text = s.withoutFaults().Effective()
+	}
 	v := Versions()
 	return pcap.Meta{
 		Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
 		Seed: uint64(s.Seed), Clock: "virtual", View: "wire",
-		Rules: s.Faults, Scenario: s.Effective(),
+		Rules: s.Faults, Scenario: text,
 	}
 }
 

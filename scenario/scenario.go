@@ -151,11 +151,12 @@ type RunExpectation struct {
 // Ceilings. Each has an error of its own.
 const (
 	MaxText      = 48 << 10              // bytes of a scenario's text
-	MaxEffective = 62 << 10              // bytes of its normal form, with inlined files, and of its rules
+	MaxEffective = 62 << 10              // bytes of its normal form, with inlined files, without fault rules
 	MaxHosts     = 256                   // hosts
 	MaxAddrs     = 16                    // addresses, and gateways, of a host
 	MaxApps      = 256                   // applications
 	MaxFaults    = 10_000                // fault rules
+	MaxRuleBytes = 800_000               // bytes of all fault rules together
 	MaxSteps     = 1000                  // of a script
 	MaxFiles     = 100                   // files of all http servers together
 	MaxFileBytes = 256 << 20             // bytes of these files together

@@ -78,7 +78,7 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 	if meta.View != "wire" {
 		return nil, 0, 0, fmt.Errorf("%s: it is %s of a recording; verify that one", path, viewName(meta.View))
 	}
-	s, err = ParseEmbedded(meta.Scenario, path+" (the scenario in it)")
+	s, err = ParseEmbedded(meta.Scenario, path+" (the scenario in it)", meta.Rules)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -121,10 +121,6 @@ func describe(r *pcap.Reader) string {
 	}
 	return "replay it instead: vnreplay replay " + pcap.Printable(r.Name()) + " --live ADDRESS"
 }
-
-// ParseEmbedded reads the scenario that a recording carries. It is as strict as
-// [Parse] and never opens a file.
-func ParseEmbedded(text, name string) (*Scenario, error) { return Parse([]byte(text), name) }
 
 // rerun runs s with a recording to w. The recording to compare it with has so
 // many frames, in so many bytes: what goes beyond them is not the same, so it is
