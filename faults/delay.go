@@ -23,7 +23,7 @@ const maxLate = time.Hour
 // jitterClause is the word that sets all but the mean.
 func (l *lateness) jitterClause() clause {
 	l.dist = findDist(distNames()[0])
-	return clause{word: "jitter", shape: "jitter TIME [normal] [corr 25%]", parse: func(p *parser, word token) error {
+	return clause{word: "jitter", shape: "jitter TIME", parse: func(p *parser, word token) error {
 		t, err := p.want(word.text, "how far the delay strays, such as 10ms")
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func startDelay() (action, []clause) {
 			return err
 		}},
 		a.jitterClause(),
-		{word: "places", shape: "places 3:12ms,4:15ms", parse: func(p *parser, word token) error {
+		{word: "places", shape: "places 3:12ms", parse: func(p *parser, word token) error {
 			a.word1 = word
 			t, err := p.want(word.text, "the places of frames with their delays: 3:12ms,4:15ms")
 			if err != nil {

@@ -39,7 +39,7 @@ func ExampleParseAll() {
 	_, err := faults.ParseAll([]string{"loss: drop 2%", "drop nth 3 form client"})
 	fmt.Println(err)
 	// Output:
-	// rule 2: fault rule, column 12, "form": not known here; what can follow is from PORT, to PORT, vlan ID, if "EXPRESSION", during 1s..4s, after 1MB, for 1s, until 10s or off; did you mean "from"?
+	// rule 2: fault rule, column 12, "form": not known here; did you mean "from"?
 }
 
 // Two rules on a switch, and what they did to five frames.

@@ -102,19 +102,14 @@ const (
 )
 
 func (r *Rule) stage() stage {
-	switch a := r.what.(type) {
-	case *mtu:
-		if a.tell {
-			return inWrite
-		}
-	case *partition:
-		return onReceiver
-	case *cut:
-		if a.port != everyPort {
-			return onBoth
-		}
-	}
-	if r.to != "" {
+	_, parts := r.what.(*partition)
+	one, _ := r.what.(*cut)
+	switch {
+	case r.Refuses():
+		return inWrite
+	case one != nil && one.port != everyPort:
+		return onBoth
+	case parts || r.to != "":
 		return onReceiver
 	}
 	return onSender

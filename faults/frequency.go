@@ -21,7 +21,7 @@ type frequency interface {
 }
 
 // frequencyShapes is how people are told what a frequency looks like.
-const frequencyShapes = "how often (2%, 1/50, nth 3,17..19, every 10, first 5, gemodel 1% 25%, markov ...)"
+const frequencyShapes = "how often (2%, nth 3)"
 
 // frequencyWords introduce the frequencies that are no probability.
 var frequencyWords = []struct {

@@ -63,7 +63,7 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 	installed := make([]*Installed, len(rules))
 	for i, c := range compiled {
 		var rule vswitch.Rule = c
-		if a, ok := c.rule.what.(*mtu); ok && a.tell {
+		if c.rule.Refuses() {
 			rule = gate{c}
 		}
 		installed[i] = &Installed{sw.AddRule(c.rule.name, rule), c}

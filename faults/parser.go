@@ -49,7 +49,7 @@ func (p *parser) errorf(t token, format string, args ...any) error {
 // any order, each at most once.
 type clause struct {
 	word  string
-	shape string                            // for people, word included: "copies N"
+	shape string                            // for people, word included: "copies N"; short
 	parse func(p *parser, word token) error // reads what follows the word
 	match func(t token) bool                // instead of word: for parts that are one word
 	// takes, if not nil, looks at the word after this one: two parts may begin alike.
@@ -102,7 +102,10 @@ next:
 				}
 			}
 		}
-		return p.errorf(t, "not known here; what can follow is %s%s", oneOf(shapes), didYouMean(t.text, words))
+		if hint := didYouMean(t.text, words); hint != "" {
+			return p.errorf(t, "not known here%s", hint)
+		}
+		return p.errorf(t, "not known here; what can follow is %s", oneOf(shapes))
 	}
 }
 

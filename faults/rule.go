@@ -127,6 +127,13 @@ func (r *Rule) text() string {
 	return b.String()
 }
 
+// Refuses reports whether the rule acts inside the sender's write ("mtu N error"):
+// what it refuses is in no recording.
+func (r *Rule) Refuses() bool {
+	a, ok := r.what.(*mtu)
+	return ok && a.tell
+}
+
 // Tables returns the files of distributions that the rule names: they have to be
 // read ([Rule.WithTables]) before the rule can be installed.
 func (r *Rule) Tables() []string {

@@ -55,7 +55,7 @@ func (a amount) passed(frames, bytes uint64) bool {
 // clauses are the words that set w.
 func (w *when) clauses() []clause {
 	return []clause{
-		{word: "during", shape: "during 1s..4s", parse: func(p *parser, word token) error {
+		{word: "during", shape: "during", parse: func(p *parser, word token) error {
 			t, err := p.want(word.text, "times from the start of the run: 1s..4s or 1s..2s,4s..")
 			if err != nil {
 				return err
@@ -63,7 +63,7 @@ func (w *when) clauses() []clause {
 			w.during, err = p.windows(t)
 			return err
 		}},
-		{word: "after", shape: "after 1MB", parse: func(p *parser, word token) error {
+		{word: "after", shape: "after", parse: func(p *parser, word token) error {
 			at, a, err := p.point(word)
 			if err != nil {
 				return err
@@ -74,7 +74,7 @@ func (w *when) clauses() []clause {
 			w.after = a
 			return nil
 		}},
-		{word: "for", shape: "for 1s", parse: func(p *parser, word token) error {
+		{word: "for", shape: "for", parse: func(p *parser, word token) error {
 			w.forToken = word
 			t, err := p.want(word.text, "how long, such as 1s")
 			if err != nil {
@@ -85,7 +85,7 @@ func (w *when) clauses() []clause {
 			}
 			return err
 		}},
-		{word: "until", shape: "until 10s", parse: func(p *parser, word token) error {
+		{word: "until", shape: "until", parse: func(p *parser, word token) error {
 			at, a, err := p.point(word)
 			if err != nil {
 				return err

@@ -37,7 +37,7 @@ const (
 // clauses are the words that set w.
 func (w *where) clauses(what action) []clause {
 	w.vlan = anyVLAN
-	vlan := clause{word: "vlan", shape: "vlan ID", parse: func(p *parser, word token) error {
+	vlan := clause{word: "vlan", shape: "vlan", parse: func(p *parser, word token) error {
 		t, err := p.want(word.text, "the identifier of a VLAN, 0 to 4095")
 		if err != nil {
 			return err
@@ -46,19 +46,19 @@ func (w *where) clauses(what action) []clause {
 		w.vlan = int(n)
 		return err
 	}}
-	cond := clause{word: "if", shape: `if "EXPRESSION"`, parse: w.parseIf}
+	cond := clause{word: "if", shape: `if "..."`, parse: w.parseIf}
 	if w.at, _ = what.(placed); w.at != nil {
 		return []clause{vlan, cond}
 	}
 	return []clause{
-		{word: "from", shape: "from PORT", parse: func(p *parser, word token) (err error) {
+		{word: "from", shape: "from", parse: func(p *parser, word token) (err error) {
 			w.from, err = p.port(word)
 			if w.from == everyPort {
 				w.from = "" // the same decision: each sender's own cable
 			}
 			return err
 		}},
-		{word: "to", shape: "to PORT", parse: func(p *parser, word token) (err error) {
+		{word: "to", shape: "to", parse: func(p *parser, word token) (err error) {
 			w.to, err = p.port(word)
 			return err
 		}},

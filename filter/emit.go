@@ -1,6 +1,10 @@
 package filter
 
-import "golang.org/x/net/bpf"
+import (
+	"slices"
+
+	"golang.org/x/net/bpf"
+)
 
 // emit lays the graph out as a program. Every jump leads forward: a block comes
 // after all that lead to it. A conditional jump reaches no further than 255
@@ -71,9 +75,7 @@ func layOut(root *block) []*block {
 		order = append(order, b)
 	}
 	visit(root)
-	for i, j := 0, len(order)-1; i < j; i, j = i+1, j-1 {
-		order[i], order[j] = order[j], order[i]
-	}
+	slices.Reverse(order)
 	return order
 }
 

@@ -32,6 +32,10 @@ type Filter struct {
 // Compile asks nothing of the machine: no resolver, no file, no interface; the
 // same expression gives the same program everywhere. Any error is a
 // *SyntaxError.
+//
+// It takes about a millisecond for what people type; with the number of
+// tests it grows faster than linearly: a hundred hosts take a fraction of a
+// second, as many as a program can hold some seconds.
 func Compile(expr string) (f *Filter, err error) {
 	defer func() {
 		switch r := recover().(type) {

@@ -1,5 +1,7 @@
 package filter
 
+import "slices"
+
 // flow is what the optimiser finds out about a block, anew in each round.
 type flow struct {
 	id      int
@@ -12,7 +14,7 @@ type flow struct {
 	liveOut regs     // the same from the successors on
 	vals    registry // values at the end of the statements
 	operand value    // what the test compares with
-	same    *block   // an equal block to use instead
+	same    *block   // the one of all equal blocks that stays
 
 	offset int     // in the program
 	long   [2]bool // the jump needs an instruction of its own
@@ -159,9 +161,8 @@ func (o *optimizer) upward(top int, do func(b *block)) {
 }
 
 func (o *optimizer) eachOf(level int, do func(b *block)) {
-	list := o.levels[level]
-	for i := len(list) - 1; i >= 0; i-- {
-		do(list[i])
+	for _, b := range slices.Backward(o.levels[level]) {
+		do(b)
 	}
 }
 
@@ -228,8 +229,6 @@ func (o *optimizer) findIn() {
 		}
 	})
 	for _, b := range o.blocks {
-		for i, j := 0, len(b.in)-1; i < j; i, j = i+1, j-1 {
-			b.in[i], b.in[j] = b.in[j], b.in[i]
-		}
+		slices.Reverse(b.in)
 	}
 }

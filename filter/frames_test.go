@@ -281,6 +281,7 @@ func frames() []frame {
 		{"clnp", lengthFrame(macB, join([]byte{0xfe, 0xfe, 3, 0x81}, make([]byte, 20)))},
 		{"esis", lengthFrame(macB, join([]byte{0xfe, 0xfe, 3, 0x82}, make([]byte, 20)))},
 		{"isis l1 hello", isis(15)},
+		{"isis l2 hello", isis(16)},
 		{"isis l2 lsp", isis(20)},
 		{"isis l1 csnp", isis(24)},
 		{"isis l2 psnp", isis(27)},

@@ -1,6 +1,9 @@
 package filter
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 var (
 	errTooMany  = errors.New("the expression has too many tests")
@@ -144,44 +147,30 @@ func (o *optimizer) dropDeadStores(b *block) {
 	}
 }
 
-// mergeEqual lets equal blocks become one.
+// mergeEqual lets equal blocks become one. It goes from the returns upward, so
+// that what leads to equal blocks has become equal when its turn comes.
 func (o *optimizer) mergeEqual() {
 	type key struct {
 		test stmt
 		succ [2]*block
 	}
-	for merged := true; merged; {
-		merged = false
-		alive := make(map[*block]bool)
-		for _, b := range layOut(o.root) {
-			alive[b] = true
+	alike := make(map[key][]*block)
+	for _, b := range slices.Backward(layOut(o.root)) {
+		for side, to := range b.succ {
+			if to != nil {
+				b.succ[side] = to.same
+			}
 		}
-		alike := make(map[key][]*block)
-		for i := len(o.blocks) - 1; i >= 0; i-- {
-			b := o.blocks[i]
-			b.same = nil
-			if !alive[b] {
-				continue
+		b.same = b
+		k := key{b.test, b.succ}
+		for _, other := range alike[k] {
+			if sameStatements(b, other) {
+				b.same = other
+				break
 			}
-			k := key{b.test, b.succ}
-			for j := len(alike[k]) - 1; j >= 0; j-- {
-				if other := alike[k][j]; sameStatements(b, other) {
-					b.same = other
-					if other.same != nil {
-						b.same = other.same
-					}
-					break
-				}
-			}
+		}
+		if b.same == b {
 			alike[k] = append(alike[k], b)
-		}
-		for _, b := range o.blocks {
-			for side, to := range b.succ {
-				if to != nil && to.same != nil {
-					b.succ[side] = to.same
-					merged = true
-				}
-			}
 		}
 	}
 }

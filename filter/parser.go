@@ -229,13 +229,9 @@ func (c *compiler) binaries(left *arith, floor int) *arith {
 		if !ok || op.binds != unranked && op.binds < floor {
 			break
 		}
-		above := op.binds + 1
-		if op.binds == unranked {
-			above = 0
-		}
 		t := c.tok
 		c.advance()
-		right := c.arithmetic(above)
+		right := c.arithmetic(op.binds + 1) // 0, which is everything, if unranked
 		left = located(c, t, func() *arith { return c.binary(op.alu, left, right) })
 	}
 	return left

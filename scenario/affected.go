@@ -14,36 +14,12 @@ var _ vswitch.DeliveryRecorder = (*counter)(nil)
 // Record takes one event.
 func (c *counter) Record(e vswitch.Event) error {
 	if sent, ok := e.(*vswitch.Sent); ok && len(sent.Hits) > 0 {
-		var all vswitch.Verdict
-		for i := range sent.Hits {
-			v := &sent.Hits[i].Verdict
-			all.Drop = all.Drop || v.Drop
-			all.Copies += v.Copies
-			all.Delay += v.Delay
-			all.Edits = append(all.Edits, v.Edits...)
-		}
-		c.count(&all)
+		c.Count(sent.Hits)
 	}
 	if c.next == nil {
 		return nil
 	}
 	return c.next.Record(e)
-}
-
-func (c *counter) count(v *vswitch.Verdict) {
-	c.Frames++
-	if v.Drop {
-		c.Dropped++
-	}
-	if v.Copies > 0 {
-		c.Copied++
-	}
-	if len(v.Edits) > 0 {
-		c.Changed++
-	}
-	if v.Delay > 0 {
-		c.Delayed++
-	}
 }
 
 // WantDeliveries asks the other recorder.

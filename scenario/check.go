@@ -3,8 +3,6 @@ package scenario
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -12,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vnreplay/vnreplay/faults"
 	"github.com/vnreplay/vnreplay/switch"
 )
 
@@ -26,7 +23,7 @@ func (s *Scenario) Check() error {
 }
 
 func (s *Scenario) check() *pathError {
-	for _, part := range []func() *pathError{s.checkTop, s.checkHosts, s.checkLinks, s.checkFaults, s.checkApps, s.checkExpect} {
+	for _, part := range []func() *pathError{s.checkTop, s.checkHosts, s.checkLinks, s.checkFaults, s.checkScript, s.checkApps, s.checkExpect} {
 		if e := part(); e != nil {
 			return e
 		}
@@ -200,28 +197,19 @@ func (s *Scenario) checkLinks() *pathError {
 func (s *Scenario) checkFaults() *pathError {
 	named := map[string]int{}
 	for i, text := range s.Faults {
-		e := &pathError{path: []string{"faults", strconv.Itoa(i)}}
-		r, err := faults.Parse(text)
-		if err == nil {
-			err = r.CheckPorts(s.Hosts.Names())
+		path := []string{"faults", strconv.Itoa(i)}
+		r, e := s.checkRule(path, text)
+		if e != nil {
+			return e
 		}
-		if err == nil && r.Name() != "" {
+		if r.Name() != "" {
 			if first, taken := named[r.Name()]; taken {
-				err = fmt.Errorf("fault rule %d has the name %q already", first, r.Name())
+				return at(path, "fault rule %d has the name %q already", first, r.Name())
 			}
 			named[r.Name()] = i + 1
 		}
-		if err == nil {
-			// The normal form is what a recording names, and what draws are keyed by.
-			s.Faults[i] = r.String()
-			continue
-		}
-		var syntax *faults.SyntaxError
-		if errors.As(err, &syntax) {
-			e.column = syntax.Column
-		}
-		e.err = err
-		return e
+		// The normal form is what a recording names, and what draws are keyed by.
+		s.Faults[i] = r.String()
 	}
 	return nil
 }

@@ -211,10 +211,11 @@ func (s *Scenario) checkExpect() *pathError {
 
 // ruleIndex returns the place of the fault rule with a name or number, or -1.
 func (s *Scenario) ruleIndex(nameOrNumber string) int {
-	if n, err := strconv.Atoi(nameOrNumber); err == nil && 1 <= n && n <= len(s.Faults) && strconv.Itoa(n) == nameOrNumber {
+	rules := s.rules()
+	if n, err := strconv.Atoi(nameOrNumber); err == nil && 1 <= n && n <= len(rules) && strconv.Itoa(n) == nameOrNumber {
 		return n - 1
 	}
-	for i, text := range s.Faults {
+	for i, text := range rules {
 		if r, err := faults.Parse(text); err == nil && r.Name() == nameOrNumber && nameOrNumber != "" {
 			return i
 		}

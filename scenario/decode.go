@@ -188,6 +188,9 @@ func parse(text []byte, name string, files *os.Root) (s *Scenario, err error) {
 	if e := s.inline(files); e != nil {
 		return nil, doc.errorAt(e)
 	}
+	if e := s.inlineTables(files); e != nil {
+		return nil, doc.errorAt(e)
+	}
 	if e := s.check(); e != nil {
 		return nil, doc.errorAt(e)
 	}

@@ -20,13 +20,14 @@ import (
 // cable. Given to the next run of the same scenario in place of its rules, they
 // give the same run. open opens the recording; it is read twice.
 //
-// A rule that acted on several cables, or changed frames in several ways, becomes
-// several; they keep its name, with a number behind it.
+// A rule that acted on several cables, or in several ways, becomes several; they
+// keep its name, with a number behind it. Rules that refuse frames inside the
+// sender's write are kept as they are: nothing of that is in a recording.
 //
 // Of a recording that is cut it returns the rules of the frames that are there,
 // and a [*pcap.TruncatedError].
 func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
-	x := &extractor{groups: map[faultKey]*faultGroup{}, counts: map[cable]uint64{}}
+	x := &extractor{}
 	// Who was connected when stands at the end of a recording.
 	var cut *pcap.TruncatedError
 	for _, pass := range []func(*pcap.Reader) error{x.readPorts, x.readFaults} {
@@ -40,41 +41,35 @@ func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
 			return nil, err
 		}
 	}
-	rules, err := x.rules()
-	if err == nil && cut != nil {
-		err = cut
+	rules, err := x.faults.Rules()
+	if err != nil {
+		return nil, err
 	}
-	return rules, err
-}
-
-// cable is a path as faults count on it: from a port to a port, or to the switch.
-type cable struct{ from, to string }
-
-// faultKey tells apart what must become rules of their own.
-type faultKey struct {
-	rule  int
-	name  string
-	what  string // "drop", "duplicate"
-	tail  string // the options: "copies 2 gap 1ms"
-	cable cable
-}
-
-type faultGroup struct {
-	key    faultKey
-	places []uint64
+	texts := x.gates
+	for _, r := range rules {
+		texts = append(texts, r.String())
+	}
+	if cut != nil {
+		return texts, cut
+	}
+	return texts, nil
 }
 
 type extractor struct {
 	ports  []pcap.Interface
-	groups map[faultKey]*faultGroup
-	order  []*faultGroup
-	counts map[cable]uint64
+	faults faults.Extractor
+	gates  []string // rules that refuse frames
 }
 
 func (x *extractor) readPorts(r *pcap.Reader) error {
 	meta, ok := r.Meta()
 	if !ok || meta.View != "wire" {
 		return fmt.Errorf("%s: %w: faults are extracted from what vnreplay run wrote", r.Name(), pcap.ErrNotRecording)
+	}
+	for _, text := range meta.Rules {
+		if rule, err := faults.Parse(text); err == nil && rule.Refuses() {
+			x.gates = append(x.gates, text)
+		}
 	}
 	for _, err := range r.Packets() {
 		if err != nil && !errors.As(err, new(*pcap.TruncatedError)) {
@@ -98,51 +93,33 @@ func (x *extractor) readFaults(r *pcap.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s: frame %d: %w", r.Name(), p.Number, err)
 		}
-		if err := x.frame(p, &fate); err != nil {
-			return fmt.Errorf("%s: frame %d: %w", r.Name(), p.Number, err)
-		}
+		x.frame(p, &fate)
 	}
 }
 
-// frame counts one frame on the cables on which rules were asked about it, and
-// takes down what they did.
-func (x *extractor) frame(p *pcap.Packet, fate *pcap.Fate) error {
-	from := x.ports[p.Interface].Name
+// kindOf are the words of a recording for what rules do.
+var kindOf = map[pcap.FaultKind]faults.Kind{
+	pcap.FaultDrop: faults.Dropped, pcap.FaultDup: faults.Duplicated, pcap.FaultCorrupt: faults.Corrupted,
+	pcap.FaultTruncate: faults.Truncated, pcap.FaultPad: faults.Padded, pcap.FaultDelay: faults.Delayed,
+	pcap.FaultReorder: faults.Reordered,
+}
+
+// frame tells the extractor of one frame about which rules were asked, and what
+// they did.
+func (x *extractor) frame(p *pcap.Packet, fate *pcap.Fate) {
 	for _, l := range fate.Lost {
 		if l.At == "" && l.Cause != vswitch.LostReserved {
-			return nil // it never reached the rules
+			return // it never reached the rules
 		}
 	}
-	x.counts[cable{from, ""}]++
-	for _, to := range x.receivers(p, fate) {
-		x.counts[cable{from, to}]++
-	}
+	x.faults.Frame(x.ports[p.Interface].Name, x.receivers(p, fate))
 	for i := range fate.Faults {
 		f := &fate.Faults[i]
-		key := faultKey{rule: f.Rule, name: f.Name, cable: cable{from, f.At}}
-		switch f.Kind {
-		case pcap.FaultDrop:
-			key.what = "drop"
-		case pcap.FaultDup:
-			key.what, key.tail = "duplicate", fmt.Sprintf("copies %d gap %v", f.Copies, Duration(f.Gap))
-		case pcap.FaultCorrupt:
-			var edits []string
-			for _, e := range f.Edits {
-				edits = append(edits, fmt.Sprintf("@%d:%x>%x", e.Offset, e.Old, e.New))
-			}
-			key.what, key.tail = "corrupt", strings.Join(edits, ",")
-		default:
-			return fmt.Errorf("rule %d: %v is not something a rule can repeat exactly", f.Rule, f.Kind)
-		}
-		g := x.groups[key]
-		if g == nil {
-			g = &faultGroup{key: key}
-			x.groups[key] = g
-			x.order = append(x.order, g)
-		}
-		g.places = append(g.places, x.counts[key.cable])
+		x.faults.Did(faults.Decision{
+			Rule: f.Rule, Name: f.Name, To: f.At, Kind: kindOf[f.Kind],
+			Edits: f.Edits, Size: f.Size, Copies: f.Copies, Gap: f.Gap, By: f.By, Behind: f.Behind, Within: f.Within,
+		})
 	}
-	return nil
 }
 
 // receivers are the ports to which the switch forwarded a frame.
@@ -164,57 +141,6 @@ func (x *extractor) receivers(p *pcap.Packet, fate *pcap.Fate) (names []string) 
 		}
 	}
 	return names
-}
-
-// rules writes the groups as rules, in the order of the rules that acted.
-func (x *extractor) rules() ([]string, error) {
-	slices.SortStableFunc(x.order, func(a, b *faultGroup) int { return a.key.rule - b.key.rule })
-	parts := map[int]int{} // how many rules one becomes
-	for _, g := range x.order {
-		parts[g.key.rule]++
-	}
-	used := map[string]bool{}
-	var texts []string
-	number := map[int]int{}
-	for _, g := range x.order {
-		number[g.key.rule]++
-		name := g.key.name
-		if name != "" && parts[g.key.rule] > 1 {
-			name += "-" + strconv.Itoa(number[g.key.rule])
-		}
-		text := strings.Join(strings.Fields(fmt.Sprintf("%s nth %s %s from %s", g.key.what, ranges(g.places), g.key.tail, g.key.cable.from)), " ")
-		if g.key.cable.to != "" {
-			text += " to " + g.key.cable.to
-		}
-		if name != "" && !used[name] {
-			used[name] = true
-			text = name + ": " + text
-		}
-		r, err := faults.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("rule %d of the recording: %w", g.key.rule, err)
-		}
-		texts = append(texts, r.String())
-	}
-	return texts, nil
-}
-
-// ranges writes ascending numbers as 3,17..19.
-func ranges(n []uint64) string {
-	var parts []string
-	for i := 0; i < len(n); {
-		j := i
-		for j+1 < len(n) && n[j+1] <= n[j]+1 {
-			j++
-		}
-		s := strconv.FormatUint(n[i], 10)
-		if n[j] > n[i] {
-			s += ".." + strconv.FormatUint(n[j], 10)
-		}
-		parts = append(parts, s)
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
 }
 
 // ReadFaults is [Scenario.SetFaults] with the rules of a text, one a line; lines
@@ -246,7 +172,9 @@ func (s *Scenario) ReadFaults(text []byte, name string) error {
 }
 
 // SetFaults puts rules in place of the scenario's. Expectations about rules that
-// are gone go with them. On an error nothing is changed.
+// are gone go with them, as does what the script does to rules: the new ones are
+// what is to happen. Only rules that refuse frames to their senders are still
+// turned on and off. On an error nothing is changed.
 func (s *Scenario) SetFaults(texts []string) error {
 	if e := s.setFaults(texts); e != nil {
 		return e.err
@@ -261,6 +189,17 @@ func (s *Scenario) setFaults(texts []string) *pathError {
 		s.Faults = before
 		return e
 	}
+	gates := map[string]bool{}
+	for _, text := range s.Faults {
+		if r, err := faults.Parse(text); err == nil && r.Refuses() {
+			gates[r.Name()] = true
+		}
+	}
+	s.Script = slices.DeleteFunc(slices.Clone(s.Script), func(t Step) bool {
+		return t.Add != "" || slices.ContainsFunc([]string{t.On, t.Off, t.Remove}, func(name string) bool {
+			return name != "" && !gates[name]
+		})
+	})
 	if s.Expect != nil {
 		s.Expect.Faults = slices.DeleteFunc(s.Expect.Faults, func(x Entry[CountRange]) bool { return s.ruleIndex(x.Name) < 0 })
 	}

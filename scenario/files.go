@@ -6,11 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vnreplay/vnreplay/faults"
 )
 
 // File is the content of a file that an http server serves: random bytes, or
@@ -113,7 +116,7 @@ func (s *Scenario) inline(files *os.Root) *pathError {
 			if files == nil {
 				return at(place, "a scenario that is not in a file of its own names no files; use text, base64 or random")
 			}
-			data, err := readBeside(files, f.Value.Name)
+			data, err := readBeside(files, f.Value.Name, MaxInlined)
 			if err != nil {
 				return at(place, "%w", err)
 			}
@@ -123,8 +126,39 @@ func (s *Scenario) inline(files *os.Root) *pathError {
 	return nil
 }
 
+// inlineTables puts the values of tables into the fault rules that name files of
+// them.
+func (s *Scenario) inlineTables(files *os.Root) *pathError {
+	inline := func(path []string, text *string) *pathError {
+		r, err := faults.Parse(*text)
+		if err != nil || len(r.Tables()) == 0 {
+			return nil // what is wrong with it comes later
+		}
+		if files == nil {
+			return at(path, "a scenario that is not in a file of its own names no files; give the table's values")
+		}
+		r, err = r.WithTables(func(name string) ([]byte, error) { return readBeside(files, name, MaxTable) })
+		if err != nil {
+			return at(path, "%w", err)
+		}
+		*text = r.String()
+		return nil
+	}
+	for i := range s.Faults {
+		if e := inline([]string{"faults", strconv.Itoa(i)}, &s.Faults[i]); e != nil {
+			return e
+		}
+	}
+	for i := range s.Script {
+		if e := inline([]string{"script", strconv.Itoa(i), "add"}, &s.Script[i].Add); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
 // readBeside reads a file in the scenario's own directory.
-func readBeside(files *os.Root, name string) ([]byte, error) {
+func readBeside(files *os.Root, name string, most int) ([]byte, error) {
 	if !filepath.IsLocal(name) || name != filepath.Base(name) || strings.ContainsAny(name, `/\:`) {
 		return nil, fmt.Errorf("%q is not a plain file name; files stand in the scenario's own directory", name)
 	}
@@ -142,9 +176,9 @@ func readBeside(files *os.Root, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := limited(f, MaxInlined)
+	data, err := limited(f, most)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; a recording has to carry it (larger files can be random)", name, err)
+		return nil, fmt.Errorf("%s: %w; a recording has to carry it", name, err)
 	}
 	return data, nil
 }

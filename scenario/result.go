@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/vnreplay/vnreplay/apps"
@@ -36,10 +37,27 @@ type RuleResult struct {
 	Number int    `json:"number"` // from 1
 	Name   string `json:"name,omitempty"`
 	Text   string `json:"text"`
-	// Matched is how often the rule was asked; 0 if it watched a cable on which
-	// nothing passed. The counts are frames affected.
+	// Added is false of a rule that a script was to add after the run's end.
+	Added bool `json:"added"`
+	// Matched is how often the rule was in force where it was about the frame; 0
+	// if nothing came of it. The counts are frames affected.
 	Matched uint64 `json:"matched"`
 	Affected
+}
+
+// unmatched adds a failure for each rule that never matched.
+func (r *Result) unmatched() {
+	for i := range r.Rules {
+		rule := &r.Rules[i]
+		if rule.Matched > 0 {
+			continue
+		}
+		name := rule.Name
+		if name == "" {
+			name = strconv.Itoa(rule.Number)
+		}
+		r.Failures = append(r.Failures, Failure{What: "faults." + name, Expected: "it matches", Actual: "it never did"})
+	}
 }
 
 // Affected counts frames, by what was done to them.
@@ -48,11 +66,16 @@ type Affected struct {
 	Dropped    uint64 `json:"dropped"`
 	Duplicated uint64 `json:"duplicated"`
 	Corrupted  uint64 `json:"corrupted"`
+	Truncated  uint64 `json:"truncated"`
+	Padded     uint64 `json:"padded"`
 	Delayed    uint64 `json:"delayed"`
+	Reordered  uint64 `json:"reordered"`
+	Refused    uint64 `json:"refused"` // inside the sender's write; not among Frames
 }
 
 func affected(c vswitch.RuleCounts) Affected {
-	return Affected{Frames: c.Frames, Dropped: c.Dropped, Duplicated: c.Copied, Corrupted: c.Changed, Delayed: c.Delayed}
+	return Affected{Frames: c.Frames, Dropped: c.Dropped, Duplicated: c.Copied, Corrupted: c.Changed,
+		Truncated: c.Truncated, Padded: c.Padded, Delayed: c.Delayed, Reordered: c.Reordered, Refused: c.Refused}
 }
 
 // AppResult is what one application did.

@@ -50,7 +50,27 @@ func drawScenario(t *rapid.T) *scenario.Scenario {
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "faults") {
 		s.Faults = append(s.Faults, fmt.Sprintf("r%d: %s", i, rapid.SampledFrom([]string{
-			"drop 2% to client", "corrupt nth 4 @66:4f>4e", "duplicate 1/3 gap 1ms", "drop nth 1,3..5"}).Draw(t, "rule")))
+			"drop 2% to client", "corrupt nth 4 @66:4f>4e", "duplicate 1/3 gap 1ms", "drop nth 1,3..5",
+			"delay 40ms jitter 10ms normal corr 25%", "rate 10mbit queue 64p,96kB to client if \"tcp[tcpflags] & tcp-syn != 0\""}).Draw(t, "rule")))
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "steps") {
+		step := scenario.Step{At: drawTime(t, "step")}
+		host := rapid.SampledFrom(names).Draw(t, "step's host")
+		switch k := rapid.IntRange(0, 5).Draw(t, "deed"); {
+		case k == 0:
+			step.Add = fmt.Sprintf("added%d: drop 2%% during 1s..4s if \"tcp port 80\"", i)
+		case k == 1:
+			step.Down = host
+		case k == 2 || len(s.Faults) == 0:
+			step.Up = host
+		case k == 3:
+			step.On = "r0"
+		case k == 4:
+			step.Off = "r0"
+		default:
+			step.Remove = "r0"
+		}
+		s.Script = append(s.Script, step)
 	}
 	for i := range rapid.IntRange(0, 4).Draw(t, "apps") {
 		a := drawApp(t)

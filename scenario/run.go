@@ -25,6 +25,8 @@ type Options struct {
 	// vswitch.DefaultWallLimit. It is no part of a scenario: what it does depends
 	// on the machine.
 	WallLimit time.Duration
+	// Strict makes a rule that never matched a failure of the result.
+	Strict bool
 }
 
 // Meta describes a run of the scenario for its recording.
@@ -60,6 +62,9 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 		return nil, err
 	}
 	err := w.Run(ctx, func(context.Context) error { return nil })
+	if err == nil {
+		err = r.scriptErr
+	}
 	res := r.result(w)
 	res.Affected = affected(counted.RuleCounts)
 	if stopped(w, err, time.Duration(s.Limit)) {
@@ -68,6 +73,9 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 	}
 	if err == nil {
 		s.judge(res)
+		if opts.Strict {
+			res.unmatched()
+		}
 	}
 	return res, err
 }
@@ -90,9 +98,11 @@ type runner struct {
 	s     *Scenario
 	hosts map[string]*vnetif.Host
 	order []*vnetif.Host
-	rules []*faults.Installed
+	rules []*ruleRun // by number
 	apps  []*running
 	files map[*Entry[File]][]byte
+
+	scriptErr error // the loop's
 }
 
 // running is an application at work. mu guards the rest: one that does not come
@@ -135,7 +145,17 @@ func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
 	if err != nil {
 		return err
 	}
-	if r.rules, err = faults.Install(sw, rules); err != nil {
+	installed, err := faults.Install(sw, rules)
+	if err != nil {
+		return err
+	}
+	for i, text := range r.s.rules() {
+		r.rules = append(r.rules, &ruleRun{text: text})
+		if i < len(installed) {
+			r.rules[i].installed = installed[i]
+		}
+	}
+	if err := r.play(w, sw); err != nil {
 		return err
 	}
 	r.files = r.s.contents()
@@ -271,11 +291,13 @@ func (r *runner) result(w *vswitch.World) *Result {
 		res.TCP.Resets += s.TCPResetsSent
 		res.TCP.ChecksumErrors += s.TCPChecksumErrors
 	}
-	for i, in := range r.rules {
-		res.Rules = append(res.Rules, RuleResult{
-			Number: in.Number(), Name: in.Name(), Text: r.s.Faults[i],
-			Matched: in.Matched(), Affected: affected(in.Counts()),
-		})
+	for i, x := range r.rules {
+		rule := RuleResult{Number: i + 1, Text: x.text}
+		if in := x.installed; in != nil {
+			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), affected(in.Counts())
+			rule.Added = true
+		}
+		res.Rules = append(res.Rules, rule)
 	}
 	for _, a := range r.apps {
 		res.Apps = append(res.Apps, a.outcome(w))

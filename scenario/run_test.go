@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,6 +190,140 @@ expect:
 }
 
 // What a scenario's own server serves is compared without being asked to.
+// A script changes what holds in the course of a run; the recording has it as
+// events, and runs again.
+func TestScript(t *testing.T) {
+	s := parse(t, `
+hosts: {a: {ip: 10.0.0.1/24}, b: {ip: 10.0.0.2/24}}
+faults:
+  - 'loss: drop from a if "icmp" off'
+script:
+  - {at: 7500ms, remove: twice}
+  - {at: 1500ms, on: loss}
+  - {at: 3500ms, off: loss}
+  - {at: 4500ms, down: b}
+  - {at: 5500ms, up: b}
+  - {at: 6500ms, add: 'twice: duplicate to a if "icmp"'}
+  - {at: 90s, add: 'late: drop'}
+apps:
+  ping: {host: a, ping: {to: b, times: 10, interval: 1s, timeout: 500ms}}
+expect:
+  ping: {ok: 7, lost: 3}
+  faults: {loss: 2, twice: 1, late: 0}
+`)
+	res, recording := record(t, s)
+	if len(res.Failures) > 0 {
+		t.Errorf("failures: %v", res.Failures)
+	}
+	if n := len(res.Rules); n != 3 || !res.Rules[1].Added || res.Rules[2].Added {
+		t.Errorf("rules: %+v", res.Rules)
+	}
+	var changes []string
+	for _, c := range []string{"on rule=1:loss", "off rule=1:loss", "down port=b", "up port=b", "added rule=2:twice", "removed rule=2:twice"} {
+		if !bytes.Contains(recording, []byte("vnr.change="+c)) {
+			changes = append(changes, c)
+		}
+	}
+	if changes != nil {
+		t.Errorf("the recording does not tell of %q", changes)
+	}
+	path := filepath.Join(t.TempDir(), "script.pcapng")
+	if err := os.WriteFile(path, recording, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	v, err := scenario.Verify(context.Background(), path, scenario.Options{})
+	if err != nil || !v.Equal() {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+
+	// What was done is done again without the rules, and without what the script
+	// did to them; the cable is pulled again.
+	rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := parse(t, s.Effective())
+	if err := again.SetFaults(rules); err != nil {
+		t.Fatal(err)
+	}
+	_, second := record(t, again)
+	sameDeliveries(t, recording, second)
+}
+
+// sameDeliveries compares what arrives in two recordings.
+func sameDeliveries(t *testing.T, a, b []byte) {
+	t.Helper()
+	all := func(data []byte) (list []string) {
+		r, err := pcap.NewReader(bytes.NewReader(data), "recording")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d, err := range pcap.Deliveries(r) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, fmt.Sprintf("%v %s #%d.%d %x", d.Time, d.Port, d.Frame.ID, d.Copy, d.Data))
+		}
+		return list
+	}
+	first, second := all(a), all(b)
+	for i := range max(len(first), len(second)) {
+		if i >= len(first) || i >= len(second) || first[i] != second[i] {
+			t.Fatalf("delivery %d of %d and %d differs:\n%v\n%v", i, len(first), len(second), first[min(i, len(first)):min(i+1, len(first))], second[min(i, len(second)):min(i+1, len(second))])
+		}
+	}
+	if len(first) == 0 {
+		t.Fatal("nothing was delivered")
+	}
+}
+
+// Of every model: the same seed gives the same file, another one other victims
+// where it draws; and what was extracted from a run gives the same deliveries.
+func TestEveryModelHappensAgain(t *testing.T) {
+	for _, rule := range []string{
+		"drop 3%", "drop nth 20,25..27 to server", "drop gemodel 2% 30% from server", "drop markov good=0% bad=50% good>bad=2% bad>good=30% to client",
+		"drop 20% corr 30%", "duplicate 3% copies 2 gap 1ms", "corrupt 2%", "corrupt 2% bits 5 to server", "truncate 2% to 40B if \"tcp\"",
+		"pad 0..9B to all", "delay 5ms jitter 2ms normal corr 25% from server", "delay 10% 30ms jitter 10ms pareto", "delay 5ms jitter 2ms table -8192,0,0,8192",
+		"reorder 3% behind 3 to client", "reorder 80% ahead 2ms gap 3 from server", "rate 2mbit burst 10kB queue 12p from server",
+		"rate 3mbit queue 9kB to client", "partition client -> server during 8ms..20ms", "down client after 20kB for 30ms",
+		"up server during 0s..10ms,25ms..", "mtu 1000 from server until 30 frames", "drop 50% from client if \"tcp[tcpflags] & tcp-push != 0\" until 5 frames",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			text := fmt.Sprintf(`
+seed: 3
+hosts: {client: {ip: 10.0.0.1/24}, server: {ip: 10.0.0.2/24}, idle: {ip: 10.0.0.3/24}}
+links: {client: {latency: 3ms}}
+faults: ['x: %s']
+apps:
+  web: {host: server, http-server: {files: {/f: random 150kB}}}
+  get: {host: client, http-get: {url: "http://server/f", times: 2}}
+`, strings.ReplaceAll(rule, "'", "''"))
+			res, first := record(t, parse(t, text))
+			if r := res.Rules[0]; r.Frames == 0 {
+				t.Fatalf("the rule did nothing: %+v", r)
+			}
+			_, second := record(t, parse(t, text))
+			if !bytes.Equal(first, second) {
+				t.Errorf("the same seed gives another recording: %v", compare(t, first, second).Difference)
+			}
+			path := filepath.Join(t.TempDir(), "first.pcapng")
+			if err := os.WriteFile(path, first, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := parse(t, text)
+			if err := again.SetFaults(rules); err != nil {
+				t.Fatal(err)
+			}
+			_, third := record(t, again)
+			sameDeliveries(t, first, third)
+		})
+	}
+}
+
 func TestRunThatCannotEnd(t *testing.T) {
 	s := parse(t, `
 limit: 10s

@@ -15,6 +15,7 @@ type Scenario struct {
 	Hosts  Map[Host]     `yaml:"hosts" jsonschema:"required"`
 	Links  Map[Link]     `yaml:"links"`
 	Faults []string      `yaml:"faults"` // texts of package faults, in order
+	Script []Step        `yaml:"script"` // what changes in the course of the run
 	Apps   Map[App]      `yaml:"apps"`
 	Expect *Expectations `yaml:"expect"`
 
@@ -155,9 +156,11 @@ const (
 	MaxAddrs     = 16                    // addresses, and gateways, of a host
 	MaxApps      = 256                   // applications
 	MaxFaults    = 10_000                // fault rules
+	MaxSteps     = 1000                  // of a script
 	MaxFiles     = 100                   // files of all http servers together
 	MaxFileBytes = 256 << 20             // bytes of these files together
 	MaxInlined   = 32 << 10              // bytes of one file beside the scenario
+	MaxTable     = 512 << 10             // bytes of the file of a fault rule's table
 	MaxTransfer  = 1 << 30               // bytes of one bulk transfer over all its connections
 	MaxTimes     = 1_000_000             // requests, messages
 	MaxParallel  = 128                   // clients or connections of one application

@@ -167,24 +167,52 @@ const (
 	hitReorder
 )
 
+// kinds are what the verdict does.
+func (v *Verdict) kinds() hitKind {
+	k := hitAny
+	for _, x := range [...]struct {
+		did bool
+		k   hitKind
+	}{
+		{v.Drop, hitDrop}, {v.Copies > 0, hitCopy}, {len(v.Edits) > 0, hitChange}, {v.Truncate > 0, hitTruncate},
+		{v.Pad > 0, hitPad}, {v.Delay > 0, hitDelay}, {v.Behind > 0, hitReorder},
+	} {
+		if x.did {
+			k |= x.k
+		}
+	}
+	return k
+}
+
 // count adds one verdict on frame seq to the rule's counts.
 func (r *InstalledRule) count(seq uint64, v *Verdict) {
 	if r.lastSeq != seq {
 		r.lastSeq, r.seen = seq, 0
 	}
-	add := func(k hitKind, did bool, n *uint64) {
-		if did && r.seen&k == 0 {
-			r.seen |= k
-			*n++
+	fresh := v.kinds() &^ r.seen
+	r.seen |= fresh
+	r.counts.add(fresh)
+}
+
+// Count adds one frame on which rules acted so.
+func (c *RuleCounts) Count(hits []Hit) {
+	var k hitKind
+	for i := range hits {
+		k |= hits[i].kinds()
+	}
+	c.add(k)
+}
+
+func (c *RuleCounts) add(k hitKind) {
+	for _, x := range [...]struct {
+		k hitKind
+		n *uint64
+	}{
+		{hitAny, &c.Frames}, {hitDrop, &c.Dropped}, {hitCopy, &c.Copied}, {hitChange, &c.Changed}, {hitTruncate, &c.Truncated},
+		{hitPad, &c.Padded}, {hitDelay, &c.Delayed}, {hitReorder, &c.Reordered},
+	} {
+		if k&x.k != 0 {
+			*x.n++
 		}
 	}
-	c := &r.counts
-	add(hitAny, true, &c.Frames)
-	add(hitDrop, v.Drop, &c.Dropped)
-	add(hitCopy, v.Copies > 0, &c.Copied)
-	add(hitChange, len(v.Edits) > 0, &c.Changed)
-	add(hitTruncate, v.Truncate > 0, &c.Truncated)
-	add(hitPad, v.Pad > 0, &c.Padded)
-	add(hitDelay, v.Delay > 0, &c.Delayed)
-	add(hitReorder, v.Behind > 0, &c.Reordered)
 }
