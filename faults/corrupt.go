@@ -1,21 +1,24 @@
 package faults
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"slices"
 	"strings"
 
 	"github.com/vnreplay/vnreplay/switch"
 )
 
-// corrupt changes bytes of the frame: either bits, chosen at random, or the
-// bytes that patches names.
+// corrupt changes bytes of the frame in one of three ways: bits chosen at random,
+// the bytes that patches names, or named fields.
 type corrupt struct {
-	bits    int
+	bits    int        // of the first way
+	in      *byteRange // in which they are; nil: behind the link header
 	patches []patch
-	// where the two forms stand in the text, to refuse both at once
-	bitsToken, patchToken token
+	fields  []fieldChange // sorted
+	fixsum  bool          // checksums are made right afterwards
+
+	// where the three ways begin in the text, and a field that is a checksum: to
+	// refuse what contradicts
+	bitsToken, patchToken, fieldToken, checksumToken token
 }
 
 // maxBits bounds the bits that one rule flips in one frame.
@@ -23,9 +26,9 @@ const maxBits = 1000
 
 func startCorrupt() (action, []clause) {
 	a := &corrupt{bits: 1}
-	return a, []clause{
+	clauses := []clause{
 		{word: "bits", shape: "bits N", parse: func(p *parser, word token) error {
-			a.bitsToken = word
+			earliest(&a.bitsToken, word)
 			t, err := p.want(word.text, "how many bits are flipped")
 			if err != nil {
 				return err
@@ -34,119 +37,142 @@ func startCorrupt() (action, []clause) {
 			a.bits = int(n)
 			return err
 		}},
+		{word: "in", shape: "in A..B", parse: func(p *parser, word token) error {
+			earliest(&a.bitsToken, word)
+			t, err := p.want(word.text, "the bytes in which bits are flipped, such as 20..39")
+			if err != nil {
+				return err
+			}
+			r, err := p.byteRange(t)
+			a.in = &r
+			return err
+		}},
 		{word: "@", shape: "@OFFSET:OLD>NEW", parse: func(p *parser, word token) (err error) {
 			a.patchToken = word
 			a.patches, err = p.patches(word)
 			return err
 		}, match: func(t token) bool { return strings.HasPrefix(t.text, "@") }},
 	}
+	for how, w := range changeWords {
+		clauses = append(clauses, clause{word: w.word, shape: w.shape, parse: func(p *parser, word token) error {
+			earliest(&a.fieldToken, word)
+			list, checksum, err := p.fieldChanges(word, changeKind(how))
+			earliest(&a.checksumToken, checksum)
+			a.fields = append(a.fields, list...)
+			sortChanges(a.fields)
+			return err
+		}})
+	}
+	return a, append(clauses, clause{word: "fixsum", shape: "fixsum", parse: func(*parser, token) error {
+		a.fixsum = true
+		return nil
+	}})
+}
+
+// earliest keeps in first the one of the two that stands first in the text.
+func earliest(first *token, t token) {
+	if first.atEnd() || !t.atEnd() && t.column < first.column {
+		*first = t
+	}
 }
 
 func (*corrupt) word() string  { return "corrupt" }
-func (a *corrupt) draws() bool { return a.patches == nil }
+func (a *corrupt) draws() bool { return a.patches == nil && a.fields == nil }
 
+// check refuses two ways at once, and a checksum that is set only to be made
+// right again.
 func (a *corrupt) check(p *parser) error {
-	if a.bitsToken.text != "" && a.patches != nil {
-		later := a.bitsToken
-		if a.patchToken.column > later.column {
-			later = a.patchToken
+	random := `random bits ("bits 2")`
+	if a.bitsToken.text == "in" {
+		random = `random bits ("in 20..39")`
+	}
+	type way struct {
+		what  string
+		token token
+	}
+	ways := slices.DeleteFunc([]way{
+		{random, a.bitsToken},
+		{`exact bytes ("@66:4f>4e")`, a.patchToken},
+		{`named fields ("set ip.ttl=1")`, a.fieldToken},
+	}, func(w way) bool { return w.token.atEnd() })
+	if len(ways) > 1 {
+		later := ways[0].token
+		if ways[1].token.column > later.column {
+			later = ways[1].token
 		}
-		return p.errorf(later, `either random bits ("bits 2") or exact bytes ("@66:4f>4e"), not both`)
+		return p.errorf(later, "either %s or %s, not both", ways[0].what, ways[1].what)
+	}
+	if a.fixsum && !a.checksumToken.atEnd() {
+		return p.errorf(a.checksumToken, `"fixsum" makes this checksum right again; leave out one of the two`)
 	}
 	return nil
 }
 
 func (a *corrupt) options() []string {
-	if a.patches != nil {
-		return []string{formatPatches(a.patches)}
+	var words []string
+	switch {
+	case a.patches != nil:
+		words = append(words, formatPatches(a.patches))
+	case a.fields != nil:
+		words = formatChanges(a.fields)
+	default:
+		if a.bits != 1 {
+			words = append(words, "bits", formatInt(a.bits))
+		}
+		if a.in != nil {
+			words = append(words, "in", a.in.String())
+		}
 	}
-	if a.bits != 1 {
-		return []string{"bits", formatInt(a.bits)}
+	if a.fixsum {
+		words = append(words, "fixsum")
 	}
-	return nil
+	return words
 }
 
 func (a *corrupt) verdict(s *subject) vswitch.Verdict {
-	if a.patches != nil {
-		return vswitch.Verdict{Edits: applyPatches(a.patches, s.frame.Data)}
+	data := s.frame.Data
+	edits := a.edits(data, &s.draw)
+	if a.fixsum && edits != nil {
+		fixed := applied(data, edits)
+		fixChecksums(fixed)
+		edits = diff(0, data, fixed)
 	}
-	return vswitch.Verdict{Edits: flipBits(s.frame.Data, a.bits, &s.draw)}
+	return vswitch.Verdict{Edits: edits}
 }
 
-// flipBits flips n different bits behind the link header, or all if there are
-// fewer. Bit 0 is the lowest of the first byte.
-func flipBits(data []byte, n int, d *draw) []vswitch.Edit {
-	start := linkHeaderLen(data)
-	total := (len(data) - start) * 8
-	n = min(n, total)
-	if n <= 0 {
-		return nil
+// edits are what is done before any checksum is made right.
+func (a *corrupt) edits(data []byte, d *draw) []vswitch.Edit {
+	switch {
+	case a.patches != nil:
+		return applyPatches(a.patches, data)
+	case a.fields != nil:
+		return applyChanges(a.fields, data)
+	case a.in != nil:
+		return flipBitsIn(data, *a.in, a.bits, d)
 	}
-	// Floyd's sampling: each set of n bits is as likely as any other.
-	chosen := make([]int, 0, n)
-	for i := total - n; i < total; i++ {
-		hi, _ := bits.Mul64(d.word(uint64(1+i-(total-n))), uint64(i)+1)
-		at, taken := slices.BinarySearch(chosen, int(hi))
-		if taken {
-			at, hi = len(chosen), uint64(i) // i is larger than all before
-		}
-		chosen = slices.Insert(chosen, at, int(hi))
-	}
-	var changes []change
-	for _, bit := range chosen {
-		offset, mask := start+bit/8, byte(1)<<(bit%8)
-		if k := len(changes); k > 0 && changes[k-1].offset == offset {
-			changes[k-1].to ^= mask
-			continue
-		}
-		changes = append(changes, change{offset, data[offset], data[offset] ^ mask})
-	}
-	return editsOf(changes)
+	return flipBits(data, a.bits, d)
 }
 
-// change is what becomes of one byte.
-type change struct {
-	offset   int
-	from, to byte
-}
-
-// editsOf joins changes, which are in order of offset, into edits: neighbours
-// become one edit, and bytes that keep their value none.
-func editsOf(changes []change) []vswitch.Edit {
-	var edits []vswitch.Edit
-	for _, c := range changes {
-		if c.from == c.to {
-			continue
-		}
-		if k := len(edits); k == 0 || edits[k-1].Offset+len(edits[k-1].Old) != c.offset {
-			edits = append(edits, vswitch.Edit{Offset: c.offset})
-		}
-		e := &edits[len(edits)-1]
-		e.Old = append(e.Old, c.from)
-		e.New = append(e.New, c.to)
+func (a *corrupt) says() string {
+	var s string
+	switch {
+	case a.patches != nil:
+		s = "changes bytes: " + formatPatches(a.patches)
+	case a.fields != nil:
+		s = "changes fields: " + strings.Join(formatChanges(a.fields), " ")
+	case a.bits == 1:
+		s = "flips one random bit"
+	default:
+		s = "flips " + formatInt(a.bits) + " random bits"
 	}
-	return edits
-}
-
-// EtherTypes of a VLAN tag: IEEE 802.1Q, 802.1ad.
-const (
-	typeVLAN  = 0x8100
-	typeQinQ  = 0x88a8
-	typeIPv4  = 0x0800
-	typeIPv6  = 0x86dd
-	typeFirst = 0x0600 // smaller values are the length of an IEEE 802.3 frame
-)
-
-// linkHeaderLen is the length of the Ethernet header with its VLAN tags, or that
-// of the frame if it ends before.
-func linkHeaderLen(data []byte) int {
-	n := vswitch.HeaderLen
-	for n <= len(data) {
-		t := binary.BigEndian.Uint16(data[n-2:])
-		if t != typeVLAN && t != typeQinQ {
-			return n
-		}
-		n += 4
+	switch {
+	case a.in != nil:
+		s += " in bytes " + a.in.String()
+	case a.patches == nil && a.fields == nil:
+		s += " behind the Ethernet header"
 	}
-	return len(data)
+	if a.fixsum {
+		return s + ", and makes the checksums right again"
+	}
+	return s + "; checksums stay as they are"
 }

@@ -28,6 +28,7 @@ const (
 const (
 	protoHopByHop    = 0
 	protoICMP        = 1
+	protoIGMP        = 2
 	protoTCP         = 6
 	protoUDP         = 17
 	protoDCCP        = 33
@@ -81,35 +82,11 @@ func flowOfIPv4(packet []byte) flow {
 // flowOfIPv6 reads RFC 8200 headers. The protocol is that after the extension
 // headers which can be read.
 func flowOfIPv6(packet []byte) flow {
-	protocol, rest := packet[6], packet[40:]
+	c := ipv6Upper(packet)
 	word := func(at int) uint64 { return binary.BigEndian.Uint64(packet[at:]) }
-	f := flow{word(8), word(16), word(24), word(32), kindIPv6 << 56}
-	later := false // a fragment other than the first
-	for !later {
-		length := 0
-		switch protocol {
-		case protoHopByHop, protoRouting, protoDestination:
-			length = 8
-			if len(rest) >= 8 {
-				length += int(rest[1]) * 8
-			}
-		case protoFragment:
-			length = 8
-			later = len(rest) >= 8 && binary.BigEndian.Uint16(rest[2:])&^7 != 0
-		case protoAuth:
-			length = 8
-			if len(rest) >= 8 {
-				length += int(rest[1]) * 4
-			}
-		}
-		if length == 0 || length > len(rest) {
-			break
-		}
-		protocol, rest = rest[0], rest[length:]
-	}
-	f[4] |= uint64(protocol) << 48
-	if !later {
-		f[4] |= ports(protocol, rest)
+	f := flow{word(8), word(16), word(24), word(32), kindIPv6<<56 | uint64(c.protocol)<<48}
+	if !c.later {
+		f[4] |= ports(c.protocol, packet[c.upper:])
 	}
 	return f
 }

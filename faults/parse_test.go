@@ -286,7 +286,6 @@ var malformed = []string{
 	"corrupt @66=0011,@67=22",
 	"corrupt @70000=00",
 	"corrupt @65552=0000",
-	"corrupt nth 4 set tcp.window=0",
 
 	"drop 2% from client 3%",
 	"drop 1% corr",

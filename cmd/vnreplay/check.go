@@ -83,6 +83,9 @@ func (r *runner) again(ctx context.Context, path string) (status int, err error)
 	if r.ruleFile != "" {
 		args = append(args, "--faults", r.ruleFile)
 	}
+	if r.rulesFrom != "" {
+		args = append(args, "--faults-from", r.rulesFrom)
+	}
 	for _, rule := range r.extra {
 		args = append(args, "--fault", rule)
 	}

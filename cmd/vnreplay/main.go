@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/vnreplay/vnreplay/faults"
+	"github.com/vnreplay/vnreplay/filter"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/scenario"
 	"github.com/vnreplay/vnreplay/switch"
@@ -161,11 +162,14 @@ func report(w io.Writer, err error) {
 	fmt.Fprintf(w, "vnreplay: %s\n", oneLine(err))
 	var in *scenario.Error
 	var rule *faults.SyntaxError
+	var expr *filter.SyntaxError
 	switch {
 	case errors.As(err, &in):
 		io.WriteString(w, in.Excerpt())
 	case errors.As(err, &rule):
 		io.WriteString(w, rule.Excerpt())
+	case errors.As(err, &expr):
+		io.WriteString(w, (&faults.SyntaxError{Text: expr.Expr, Column: expr.Column, Token: expr.Token}).Excerpt())
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/vnreplay/vnreplay/faults"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/scenario"
 )
@@ -23,7 +25,8 @@ func runCommand() *cli.Command {
 		Description: "Runs the scenario in virtual time and checks its expectations. A run that\n" +
 			"fails keeps its recording, also without -w. Ctrl-C ends a run, closes its\n" +
 			"recording whole and gives exit status 130; what it cannot finish, it names.\n" +
-			"Rules count frames of any kind: the first one is often ARP's.\n\n" +
+			"Rules count frames of any kind: the first one is often ARP's. What a rule\n" +
+			"will do, vnreplay faults explain says.\n\n" +
 			"Example: vnreplay run lossy.yaml -w lossy.pcapng --seed 42 \\\n" +
 			"           --fault 'drop nth 3 from client'",
 		Flags: []cli.Flag{
@@ -31,6 +34,8 @@ func runCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "use seed `N`, not the scenario's"},
 			&cli.StringSliceFlag{Name: "fault", Usage: "add a `RULE`; may be repeated"},
 			&cli.StringFlag{Name: "faults", Usage: "take the rules from `FILE`, not the scenario"},
+			&cli.StringFlag{Name: "faults-from", Usage: "break just what was broken in the recording `FILE`"},
+			&cli.BoolFlag{Name: "strict", Usage: "a rule that never matched fails the run"},
 			&cli.BoolFlag{Name: "check", Usage: "run again in a fresh process, compare"},
 			wallLimitFlag,
 			maxSizeFlag,
@@ -46,7 +51,8 @@ func runCommand() *cli.Command {
 			}
 			r := runner{
 				path: c.Args().First(), out: c.String("w"), check: c.Bool("check"), json: c.Bool("json"),
-				extra: c.StringSlice("fault"), ruleFile: c.String("faults"), wallLimit: c.Duration("wall-limit"),
+				extra: c.StringSlice("fault"), ruleFile: c.String("faults"), rulesFrom: c.String("faults-from"),
+				strict: c.Bool("strict"), wallLimit: c.Duration("wall-limit"),
 				maxSize: size, stdout: c.App.Writer, stderr: c.App.ErrWriter,
 			}
 			if c.IsSet("seed") {
@@ -64,6 +70,8 @@ type runner struct {
 	seed      *uint64
 	extra     []string // rules
 	ruleFile  string
+	rulesFrom string // a recording
+	strict    bool
 	check     bool
 	json      bool
 	wallLimit time.Duration
@@ -78,7 +86,9 @@ func (r *runner) run(ctx context.Context) error {
 		return usage("--json and -w - both want the standard output")
 	case r.check && r.out != "" && !isRegularOrNew(r.out):
 		return usage("--check compares two files: give -w the name of a regular one, or leave it out")
-	case sameFile(r.path, r.out):
+	case r.ruleFile != "" && r.rulesFrom != "":
+		return usage("--faults and --faults-from both take the place of the scenario's rules: give one")
+	case sameFile(r.path, r.out), sameFile(r.rulesFrom, r.out), sameFile(r.ruleFile, r.out):
 		return overwrites(r.out)
 	}
 	s, err := r.load()
@@ -98,7 +108,7 @@ func (r *runner) run(ctx context.Context) error {
 	defer g.stop()
 	g.leaves(rec.Written())
 	inTime := g.within(r.wallLimit)
-	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: &ceiling{Recorder: rec, most: r.maxSize, end: g.cancel}, WallLimit: r.wallLimit})
+	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: &ceiling{Recorder: rec, most: r.maxSize, end: g.cancel}, WallLimit: r.wallLimit, Strict: r.strict})
 	cerr := rec.Close()
 	inTime()
 	if err == nil {
@@ -158,10 +168,50 @@ func (r *runner) load() (*scenario.Scenario, error) {
 			return nil, err
 		}
 	}
-	if err := s.AddFaults(r.extra...); err != nil {
+	if r.rulesFrom != "" {
+		if err := r.breakLike(s); err != nil {
+			return nil, fmt.Errorf("--faults-from: %w", err)
+		}
+	}
+	extra, err := readTables(r.extra)
+	if err == nil {
+		err = s.AddFaults(extra...)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("--fault: %w", err)
 	}
 	return s, s.Check()
+}
+
+// breakLike puts the faults of a recording in place of the scenario's rules. Of
+// one that is cut there are not all.
+func (r *runner) breakLike(s *scenario.Scenario) error {
+	if err := readTwice("run", r.rulesFrom); err != nil {
+		return err
+	}
+	rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(r.rulesFrom) })
+	if err != nil {
+		return err
+	}
+	return s.SetFaults(rules)
+}
+
+// readTables puts the values of tables into the rules of a command line that name
+// their files.
+func readTables(texts []string) ([]string, error) {
+	out := slices.Clone(texts)
+	for i, text := range texts {
+		rule, err := faults.Parse(text)
+		if err != nil || len(rule.Tables()) == 0 {
+			continue // what is wrong with it is said with the others
+		}
+		rule, err = rule.WithTables(func(name string) ([]byte, error) { return readFile(name, scenario.MaxTable) })
+		if err != nil {
+			return nil, err
+		}
+		out[i] = rule.String()
+	}
+	return out, nil
 }
 
 // notScenario says what to do with a file that is a capture, or "".

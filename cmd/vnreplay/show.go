@@ -6,26 +6,40 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/vnreplay/vnreplay/filter"
 	"github.com/vnreplay/vnreplay/pcap"
-	"github.com/vnreplay/vnreplay/scenario"
 )
 
 func showCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "show",
 		Usage:     "print a capture as text",
-		UsageText: "vnreplay show FILE [--json]",
+		UsageText: "vnreplay show FILE ['EXPRESSION'] [--count] [--json]",
 		Description: "One line for each frame in tcpdump's grammar: number as in Wireshark,\n" +
 			"seconds, port, contents, and last what a fault did to it. Reads any pcap or\n" +
 			"pcapng file; - is the standard input.\n\n" +
-			"Example: vnreplay show lossy.pcapng | grep -E 'DROP|DUP|CORR'",
-		Flags: []cli.Flag{jsonFlag},
+			"EXPRESSION is a tcpdump filter: of an Ethernet capture, the frames are shown\n" +
+			"that tcpdump -r FILE EXPRESSION shows. --count tells how many there are, and\n" +
+			"what each fault rule did to them.\n\n" +
+			"Example: vnreplay show lossy.pcapng | grep -E 'DROP|DUP|CORR'\n" +
+			"         vnreplay show lossy.pcapng 'tcp port 80 and greater 1000' --count",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "count", Usage: "print the number of frames, and counts by rule"},
+			jsonFlag,
+		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
+			if c.NArg() < 1 {
+				return wantArgs(c, 1, 2, "the capture")
+			}
+			// tcpdump joins the words of an expression, too.
+			expr, err := filter.Compile(strings.Join(c.Args().Tail(), " "))
+			if err != nil {
 				return err
 			}
 			r, err := pcap.Open(c.Args().First())
@@ -33,46 +47,156 @@ func showCommand() *cli.Command {
 				return err
 			}
 			defer r.Close()
-			return show(c.App.Writer, r, c.Bool("json"))
+			s := shower{r: r, expr: expr, w: bufio.NewWriterSize(c.App.Writer, 1<<16)}
+			switch {
+			case c.Bool("count"):
+				err = s.count(c.Bool("json"))
+			case c.Bool("json"):
+				err = s.json()
+			default:
+				err = s.lines()
+			}
+			return errors.Join(err, s.w.Flush())
 		},
 	}
 }
 
-// shownFrame is one line of show --json.
-type shownFrame struct {
-	Frame     int       `json:"frame"`
-	Time      time.Time `json:"time"`
-	Interface string    `json:"interface"`
-	Direction string    `json:"direction"`
-	Bytes     int       `json:"bytes"`
-	Text      string    `json:"text"`
-	Comments  []string  `json:"comments,omitempty"`
+// shower prints the frames of a capture that an expression selects.
+type shower struct {
+	r    *pcap.Reader
+	expr *filter.Filter
+	w    *bufio.Writer
 }
 
-func show(w io.Writer, r *pcap.Reader, asJSON bool) error {
-	out := bufio.NewWriterSize(w, 1<<16)
-	lines, values := &pcap.Show{}, newEncoder(out)
-	var describer pcap.Describer
+// frames calls fn for each frame that is selected.
+func (s *shower) frames(fn func(p *pcap.Packet, iface pcap.Interface) error) error {
 	for {
-		p, err := r.Next()
+		p, err := s.r.Next()
 		if err == io.EOF {
-			return out.Flush()
+			return nil
 		}
 		if err != nil {
-			out.Flush()
 			return err
 		}
-		iface := r.Interface(p.Interface)
-		if asJSON {
-			err = values.Encode(shownFrame{p.Number, p.Time, iface.Name, p.Direction.String(), p.OrigLen,
-				describer.Frame(p.LinkType, p.Data, p.OrigLen), p.Comments})
-		} else {
-			_, err = fmt.Fprintln(out, lines.Line(p, iface))
+		if s.expr.String() != "" {
+			if p.LinkType != pcap.LinkEthernet {
+				return fmt.Errorf("%s: frame %d is not Ethernet (link type %d), and expressions are for that only: leave it out",
+					s.r.Name(), p.Number, p.LinkType)
+			}
+			if !s.expr.MatchLen(p.Data, p.OrigLen) {
+				continue
+			}
 		}
-		if err != nil {
+		if err := fn(p, s.r.Interface(p.Interface)); err != nil {
 			return err
 		}
 	}
+}
+
+// lines prints a line for each frame and, if all are shown, for each change of
+// rules and cables.
+func (s *shower) lines() error {
+	show := &pcap.Show{}
+	changes := func(comments []string) {
+		if s.expr.String() == "" {
+			for _, line := range show.Changes(comments) {
+				fmt.Fprintln(s.w, line)
+			}
+		}
+	}
+	err := s.frames(func(p *pcap.Packet, iface pcap.Interface) error {
+		line := show.Line(p, iface)
+		changes(p.Comments)
+		_, err := fmt.Fprintln(s.w, line)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, iface := range s.r.Interfaces() {
+		if iface.Stats != nil {
+			changes(iface.Stats.Comments)
+		}
+	}
+	return nil
+}
+
+// shownFrame is one line of show --json.
+type shownFrame struct {
+	Frame     int          `json:"frame"`
+	Time      time.Time    `json:"time"`
+	Interface string       `json:"interface"`
+	Direction string       `json:"direction"`
+	Bytes     int          `json:"bytes"`
+	Text      string       `json:"text"`
+	Faults    []shownFault `json:"faults,omitempty"`
+	Comments  []string     `json:"comments,omitempty"`
+}
+
+// shownFault is one thing that a rule did to a frame.
+type shownFault struct {
+	Fault string `json:"fault"` // the word of a recording: drop, dup, corrupt …
+	Rule  int    `json:"rule"`
+	Name  string `json:"name,omitempty"`
+	At    string `json:"at,omitempty"` // the receiver whose cable it was; else the sender's
+}
+
+func (s *shower) json() error {
+	values := newEncoder(s.w)
+	var describer pcap.Describer
+	return s.frames(func(p *pcap.Packet, iface pcap.Interface) error {
+		out := shownFrame{
+			Frame: p.Number, Time: p.Time, Interface: iface.Name, Direction: p.Direction.String(), Bytes: p.OrigLen,
+			Text: describer.Frame(p.LinkType, p.Data, p.OrigLen), Comments: p.Comments,
+		}
+		if fate, err := pcap.ParseFate(p.Comments); err == nil {
+			for _, f := range fate.Faults {
+				out.Faults = append(out.Faults, shownFault{f.Kind.String(), f.Rule, f.Name, f.At})
+			}
+		}
+		return values.Encode(out)
+	})
+}
+
+// frameCounts is what show --count tells.
+type frameCounts struct {
+	Frames int              `json:"frames"`
+	Rules  []pcap.RuleTally `json:"rules"`
+}
+
+// count prints how many frames there are, and what rules did to them.
+func (s *shower) count(asJSON bool) error {
+	var out frameCounts
+	var tally pcap.Tally
+	err := s.frames(func(p *pcap.Packet, _ pcap.Interface) error {
+		out.Frames++
+		tally.Add(p.Comments)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	out.Rules = tally.Rules()
+	if asJSON {
+		return writeJSON(s.w, out)
+	}
+	fmt.Fprintf(s.w, "%s\n", count(uint64(out.Frames), "packet"))
+	if len(out.Rules) == 0 {
+		return nil
+	}
+	var rules []ruleRow
+	for _, r := range out.Rules {
+		text := strconv.Itoa(r.Rule)
+		if r.Name != "" {
+			text += " " + r.Name
+		}
+		rules = append(rules, ruleRow{text: pcap.Printable(text), counts: []uint64{
+			r.Dropped, r.Duplicated, r.Corrupted, r.Truncated, r.Padded, r.Delayed, r.Reordered, 0}})
+	}
+	var b strings.Builder
+	writeRuleTable(&b, rules, nil)
+	_, err = s.w.WriteString(b.String())
+	return err
 }
 
 func viewCommand() *cli.Command {
@@ -156,53 +280,5 @@ func discard(f *pcap.File) {
 	f.Abort()
 	if info, err := os.Lstat(f.Written()); err == nil && info.Mode().IsRegular() {
 		os.Remove(f.Written())
-	}
-}
-
-func faultsCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "faults",
-		Usage:       "work with the faults of a recording",
-		UsageText:   "vnreplay faults extract FILE [--json]",
-		Description: "Example: vnreplay faults extract lossy.pcapng",
-		Subcommands: []*cli.Command{{
-			Name:      "extract",
-			Usage:     "print what the faults did as exact rules",
-			UsageText: "vnreplay faults extract FILE [--json]",
-			Description: "Prints, as rules, the very frames that were dropped, duplicated and\n" +
-				"corrupted: no seed, no probability. Edit them, and give them to a run.\n\n" +
-				"Example: vnreplay faults extract lossy.pcapng > rules.txt\n" +
-				"         vnreplay run lossy.yaml --faults rules.txt",
-			Flags: []cli.Flag{jsonFlag},
-			Action: func(c *cli.Context) error {
-				if err := wantArgs(c, 1, 1, "the recording"); err != nil {
-					return err
-				}
-				path := c.Args().First()
-				if err := readTwice("faults extract", path); err != nil {
-					return err
-				}
-				// Of a recording that is cut there are rules and an error.
-				rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
-				if err != nil && !errors.As(err, new(*pcap.TruncatedError)) {
-					return err
-				}
-				if c.Bool("json") {
-					if werr := writeJSON(c.App.Writer, append([]string{}, rules...)); werr != nil {
-						return werr
-					}
-					return err
-				}
-				for _, rule := range rules {
-					if _, err := fmt.Fprintln(c.App.Writer, rule); err != nil {
-						return err
-					}
-				}
-				return err
-			},
-		}},
-		Action: func(c *cli.Context) error {
-			return usage("faults: what to do? there is extract: see vnreplay faults --help")
-		},
 	}
 }

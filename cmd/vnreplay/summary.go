@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -105,32 +107,90 @@ func writeFailures(b *strings.Builder, failures []scenario.Failure) {
 }
 
 func writeRules(b *strings.Builder, res *scenario.Result) {
-	rules := res.Rules
-	if len(rules) == 0 {
+	if len(res.Rules) == 0 {
 		return
 	}
 	b.WriteByte('\n')
-	t := newTable(tabwriter.AlignRight)
-	fmt.Fprintf(t, "asked\tdrop\tdup\tcorrupt\t  rule\n")
-	for i, r := range rules {
-		if i == most {
-			fmt.Fprintf(t, "\t\t\t\t  and %d more\n", len(rules)-most)
+	var rows []ruleRow
+	for _, r := range res.Rules {
+		rows = append(rows, ruleRow{asked: strconv.FormatUint(r.Matched, 10), counts: countsOf(r.Affected),
+			text: strconv.Itoa(r.Number) + " " + pcap.Printable(r.Text)})
+	}
+	var all *ruleRow
+	if len(rows) > 1 {
+		all = &ruleRow{asked: "frames", counts: countsOf(res.Affected), text: "affected"}
+	}
+	writeRuleTable(b, rows, all)
+	var warnings []string
+	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	for _, r := range res.Rules {
+		switch {
+		case !r.Added:
+			warn("rule %d was not added before the run ended", r.Number)
+		case r.Matched == 0:
+			warn("rule %d never matched: no frame is what it is about", r.Number)
+		case r.Frames+r.Refused == 0:
+			warn("rule %d never hit any of the %d it was asked about", r.Number, r.Matched)
+		}
+	}
+	const mostWarnings = 8
+	for i, w := range warnings {
+		if i == mostWarnings {
+			fmt.Fprintf(b, "warning: and %d more rules did nothing\n", len(warnings)-i)
 			break
 		}
-		fmt.Fprintf(t, "%d\t%d\t%d\t%d\t  %d %s\n", r.Matched, r.Dropped, r.Duplicated, r.Corrupted, r.Number, clip(pcap.Printable(r.Text), width))
+		fmt.Fprintf(b, "warning: %s\n", w)
 	}
-	if all := res.Affected; len(rules) > 1 {
-		fmt.Fprintf(t, "frames\t%d\t%d\t%d\t  affected\n", all.Dropped, all.Duplicated, all.Corrupted)
+}
+
+// ruleRow is a row of the table of rules.
+type ruleRow struct {
+	asked  string // "" where it is not known
+	counts []uint64
+	text   string
+}
+
+// ruleColumns are the heads of the columns of counts: the first three are always
+// there, the others where there is something to count.
+var ruleColumns = []string{"drop", "dup", "corrupt", "trunc", "pad", "delay", "reord", "refused"}
+
+func countsOf(a scenario.Affected) []uint64 {
+	return []uint64{a.Dropped, a.Duplicated, a.Corrupted, a.Truncated, a.Padded, a.Delayed, a.Reordered, a.Refused}
+}
+
+// writeRuleTable writes what rules did, and below it, if not nil, all together.
+func writeRuleTable(b *strings.Builder, rows []ruleRow, all *ruleRow) {
+	const always = 3
+	shown := func(column int) bool {
+		return column < always || slices.ContainsFunc(rows, func(r ruleRow) bool { return r.counts[column] > 0 })
+	}
+	t := newTable(tabwriter.AlignRight)
+	line := func(asked string, cell func(column int) string, text string) {
+		if rows[0].asked != "" {
+			fmt.Fprintf(t, "%s\t", asked)
+		}
+		for i := range ruleColumns {
+			if shown(i) {
+				fmt.Fprintf(t, "%s\t", cell(i))
+			}
+		}
+		fmt.Fprintf(t, "  %s\n", clip(text, width))
+	}
+	row := func(r ruleRow) {
+		line(r.asked, func(i int) string { return strconv.FormatUint(r.counts[i], 10) }, r.text)
+	}
+	line("asked", func(i int) string { return ruleColumns[i] }, "rule")
+	for i, r := range rows {
+		if i == most {
+			line("", func(int) string { return "" }, fmt.Sprintf("and %d more", len(rows)-most))
+			break
+		}
+		row(r)
+	}
+	if all != nil {
+		row(*all)
 	}
 	t.writeTo(b)
-	for _, r := range rules {
-		switch {
-		case r.Matched == 0:
-			fmt.Fprintf(b, "warning: rule %d never matched: no frame passed its cable\n", r.Number)
-		case r.Frames == 0:
-			fmt.Fprintf(b, "warning: rule %d never hit any of the %d it was asked about\n", r.Number, r.Matched)
-		}
-	}
 }
 
 func writeApps(b *strings.Builder, apps []scenario.AppResult) {

@@ -22,14 +22,14 @@ func TestSummaryFits(t *testing.T) {
 		Result: &scenario.Result{
 			Seed: math.MaxUint64, Frames: 1e9, Bytes: 1e12, Virtual: 720*time.Hour + 1, Wall: time.Minute + 1,
 			Unordered: 1e6, CutOff: 1e6, TCP: scenario.TCPResult{Retransmits: 1e8, Resets: 1e6, ChecksumErrors: 1e6},
-			Affected: scenario.Affected{Dropped: 1e7, Duplicated: 1e6, Corrupted: 1e6},
+			Affected: scenario.Affected{Dropped: 1e7, Duplicated: 1e6, Corrupted: 1e6, Truncated: 1e6, Padded: 1e6, Delayed: 1e7, Reordered: 1e6, Refused: 1e6},
 			Apps: []scenario.AppResult{{Name: long[:60], Host: long[:60], Kind: "udp-echo-server", Server: true,
 				Result: apps.Result{OK: 1e6, Failed: 1e6, Lost: 1e6, Sent: 1e9}}},
 		},
 	}
 	for i := range 30 {
 		o.Result.Rules = append(o.Result.Rules, scenario.RuleResult{Number: 1 + i, Text: long, Matched: 1e8,
-			Affected: scenario.Affected{Frames: 1, Dropped: 1e7, Duplicated: 1e6, Corrupted: 1e6}})
+			Affected: scenario.Affected{Frames: 1, Dropped: 1e7, Duplicated: 1e6, Corrupted: 1e6, Truncated: 1e6, Padded: 1e6, Delayed: 1e7, Reordered: 1e6, Refused: 1e6}})
 	}
 	var b strings.Builder
 	if err := o.write(&b); err != nil {
