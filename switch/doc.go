@@ -12,9 +12,11 @@
 //   - [Port] is one socket of a switch with the cable plugged into it; what hangs
 //     at the other end of the cable is an [Endpoint].
 //   - [Frame] is one Ethernet frame on its way.
-//   - [Rule] decides what becomes of a frame; its answer is a [Verdict].
+//   - [Rule] decides what becomes of a frame; its answer is a [Verdict]. A [Gate]
+//     can refuse it inside the sender's write. An [InstalledRule] counts, and can be
+//     turned off, on and removed, also while the world runs.
 //   - [Recorder] is told of every [Event]: ports, frames with their whole fate,
-//     deliveries.
+//     deliveries, changes.
 //   - [Node] is a party of the world (a host, a raw interface): it gives timers
 //     ([Clock]) and blocking calls ([Op]) their place in the world's order.
 //   - [Derive] and [NewRand] make independent random streams out of one seed.
