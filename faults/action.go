@@ -128,12 +128,12 @@ func (a *duplicate) options() []string {
 }
 
 func (a *duplicate) says() string {
-	s := "each arrives once more"
+	s, after := "each arrives once more", "after it"
 	if a.copies > 1 {
-		s = fmt.Sprintf("each arrives %d times more", a.copies)
+		s, after = fmt.Sprintf("each arrives %d times more", a.copies), "after the one before"
 	}
 	if a.gap > 0 {
-		s += fmt.Sprintf(", %s after the one before", formatDuration(a.gap))
+		s += fmt.Sprintf(", %s %s", formatDuration(a.gap), after)
 	}
 	return s
 }

@@ -234,7 +234,10 @@ func (l *lateness) says() string {
 
 func (a *delay) says() string {
 	if a.places != nil {
-		return fmt.Sprintf("delays %d frames by their places on each path, each by its own time", len(a.places))
+		if len(a.places) == 1 {
+			return "delays the one at this place of each path by its time: " + a.options()[1]
+		}
+		return fmt.Sprintf("delays those at %d places of each path, each by its own time: %s", len(a.places), a.options()[1])
 	}
 	return "delays them by " + a.lateness.says() + "; later ones may overtake"
 }

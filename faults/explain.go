@@ -12,25 +12,36 @@ import (
 // each rule stands. Lines have at most 79 columns where words allow it.
 func Explain(rules []*Rule) string {
 	var b strings.Builder
-	at := map[stage][]string{}
+	at := map[stage][]span{}
 	for i, r := range rules {
-		at[r.stage()] = append(at[r.stage()], formatInt(i+1))
-		if _, ok := r.what.(*cut); ok { // it is on both cables
-			at[onReceiver] = append(at[onReceiver], formatInt(i+1))
+		n := span{uint64(i + 1), uint64(i + 1)}
+		if s := r.stage(); s == onBoth {
+			at[onSender], at[onReceiver] = append(at[onSender], n), append(at[onReceiver], n)
+		} else {
+			at[s] = append(at[s], n)
 		}
 	}
 	numbers := func(s stage) string {
-		switch n := len(at[s]); n {
+		list := strings.ReplaceAll(strings.TrimPrefix(normalSpans(at[s]).text(), "nth "), ",", ", ")
+		switch len(at[s]) {
 		case 0:
 			return "no rule"
 		case 1:
-			return "rule " + at[s][0]
+			return "rule " + list
 		}
-		return "rules " + strings.Join(at[s], ", ")
+		const width = 79 - 39
+		return strings.Join(wrap("rules "+list, width), "\n  |"+strings.Repeat(" ", 36))
 	}
 	fmt.Fprintf(&b, stages, numbers(inWrite), numbers(onSender), numbers(onReceiver))
 	for i, r := range rules {
-		fmt.Fprintf(&b, "\nrule %d  %s\n", i+1, r)
+		head := fmt.Sprintf("rule %d  ", i+1)
+		for n, part := range wrap(r.String(), 79-len(head)) {
+			if n == 0 {
+				b.WriteString("\n" + head + part + "\n")
+			} else {
+				fmt.Fprintf(&b, "%*s%s\n", len(head), "", part)
+			}
+		}
 		line := func(what, text string) {
 			const width = 79 - 14
 			for n, part := range wrap(text, width) {
@@ -55,7 +66,7 @@ func Explain(rules []*Rule) string {
 // Stages is the picture of the stages that a frame passes, in order: what the
 // rules and the cables decide where.
 func Stages() string {
-	return fmt.Sprintf(stages, "mtu N error", "rules without \"to\"", "rules with \"to\", partition")
+	return fmt.Sprintf(stages, "mtu N error", `rules without "to"; down, up`, `rules with "to"; partition, down, up`)
 }
 
 const stages = `the sender writes a frame
@@ -73,7 +84,7 @@ each receiver's cable
   |
   |  All rules were asked about the frame as it was sent. Now they act in the
   |  order in which they are written: a drop ends it; bytes are changed, cut
-  |  and added; delays and copies add up; the last gap, the last hold count.
+  |  and added; delays and copies add up; the last gap and the last hold win.
   |
   |  cable down, MTU, rate and queue of the receiver's link
   v
@@ -87,13 +98,17 @@ const (
 	inWrite stage = iota
 	onSender
 	onReceiver
+	onBoth
 )
 
 func (r *Rule) stage() stage {
 	_, parts := r.what.(*partition)
+	one, _ := r.what.(*cut)
 	switch {
 	case r.Refuses():
 		return inWrite
+	case one != nil && one.port != everyPort:
+		return onBoth
 	case parts || r.to != "":
 		return onReceiver
 	}
@@ -105,6 +120,7 @@ func (s stage) says() string {
 		"inside the sender's write; what is refused is in no recording, but counted",
 		"on the sender's cable, once for all receivers",
 		"on the receiver's cable, for each receiver by itself",
+		"on the one cable: for what its port sends, and for what is on the way to it",
 	}[s]
 }
 
@@ -131,7 +147,7 @@ func (w *where) says() string {
 		s += fmt.Sprintf(", in VLAN %d", w.vlan)
 	}
 	if w.cond != nil {
-		s += ", that match " + w.cond.String()
+		s += `, that match "` + w.cond.String() + `"`
 	}
 	return s
 }
@@ -150,7 +166,7 @@ func (w *when) says() string {
 			parts = append(parts, "from "+formatDuration(in.first)+" until "+formatDuration(in.end))
 		}
 	}
-	s := strings.Join(parts, ", ")
+	s := oneAnd(parts)
 	add := func(text string) {
 		if s != "" {
 			s += ", "
@@ -158,7 +174,7 @@ func (w *when) says() string {
 		s += text
 	}
 	if w.after != (amount{}) {
-		add("after the first " + w.after.String() + " of them")
+		add("after the first " + strings.TrimPrefix(w.after.String(), "1 ") + " of them")
 		if w.lasts > 0 {
 			s += ", for " + formatDuration(w.lasts)
 		}
@@ -177,23 +193,54 @@ func (w *when) says() string {
 
 // drawn says on what the rule's draws depend, or "" if it has none.
 func (r *Rule) drawn() string {
-	chain := false
-	switch r.often.(type) {
-	case gilbert, *markov:
-		chain = true
-	}
-	if !chain && !r.often.draws() && !r.what.draws() {
-		return ""
-	}
 	key := "its text"
 	if r.name != "" {
 		key = "its name"
 	}
-	s := "depends on the seed, " + key + ", the path, the frame's flow and its place in it"
-	if chain {
-		s = "depends on the seed, " + key + ", the path and the frame's place on it"
+	var chain string
+	switch f := r.often.(type) {
+	case gilbert:
+		chain = key + ", the path and the frame's place on it"
+	case *markov:
+		if f.name != "" {
+			key = "the chain's name"
+		}
+		chain = key + ", the path and the frame's place on it"
+		if f.step > 0 {
+			chain = key + ", the path, the frame's place on it and the time"
+		}
+	}
+	draws := r.often.draws() || r.what.draws()
+	s := "depends on the seed, "
+	switch {
+	case chain == "" && !draws:
+		return ""
+	case chain == "":
+		s += key + ", the path, the frame's flow and its place in it"
+	case draws:
+		s += chain + "; what is done to it, on its flow and its place in that"
+	default:
+		s += chain
+	}
+	if r.correlates() {
+		s += ", and by correlation on the frames before it on that path"
 	}
 	return s + "; not on other rules"
+}
+
+// correlates reports whether a draw of the rule enters into the next.
+func (r *Rule) correlates() bool {
+	f, _ := r.often.(probability)
+	l := r.lateness()
+	return f.corr.rho != 0 || l != nil && l.corr.rho != 0
+}
+
+// oneAnd writes a list for people: "a, b and c".
+func oneAnd(list []string) string {
+	if len(list) < 2 {
+		return strings.Join(list, "")
+	}
+	return strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
 }
 
 // wrap breaks a text at spaces.

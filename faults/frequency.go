@@ -270,10 +270,31 @@ func (p *parser) span(t token) (span, error) {
 // every hits each n-th frame of its path: the n-th, the 2n-th ...
 type every uint64
 
-func (f every) text() string         { return "every " + strconv.FormatUint(uint64(f), 10) }
-func (every) draws() bool            { return false }
-func (f every) says() string         { return fmt.Sprintf("the %dth, the %dth and so on of each path", f, 2*f) }
+func (f every) text() string { return "every " + strconv.FormatUint(uint64(f), 10) }
+func (every) draws() bool    { return false }
+func (f every) says() string {
+	if f == 1 {
+		return "all of them"
+	}
+	return "the " + ordinal(uint64(f)) + ", the " + ordinal(2*uint64(f)) + " and so on of each path"
+}
 func (f every) hits(s *subject) bool { return s.place()%uint64(f) == 0 }
+
+// ordinal writes "1st", "2nd", "3rd", "4th", "11th".
+func ordinal(n uint64) string {
+	end := "th"
+	if tens := n / 10 % 10; tens != 1 {
+		switch n % 10 {
+		case 1:
+			end = "st"
+		case 2:
+			end = "nd"
+		case 3:
+			end = "rd"
+		}
+	}
+	return strconv.FormatUint(n, 10) + end
+}
 
 func parseEvery(p *parser, word token) (frequency, error) {
 	n, err := p.wholeAfter(word, "a number of frames: every 10 is the 10th, the 20th ...")
@@ -283,9 +304,14 @@ func parseEvery(p *parser, word token) (frequency, error) {
 // first hits the first n frames of its path.
 type first uint64
 
-func (f first) text() string         { return "first " + strconv.FormatUint(uint64(f), 10) }
-func (first) draws() bool            { return false }
-func (f first) says() string         { return fmt.Sprintf("the first %d of each path", f) }
+func (f first) text() string { return "first " + strconv.FormatUint(uint64(f), 10) }
+func (first) draws() bool    { return false }
+func (f first) says() string {
+	if f == 1 {
+		return "the first of each path"
+	}
+	return fmt.Sprintf("the first %d of each path", f)
+}
 func (f first) hits(s *subject) bool { return s.place() <= uint64(f) }
 
 func parseFirst(p *parser, word token) (frequency, error) {

@@ -124,6 +124,8 @@ func (a *partition) place() string {
 	switch {
 	case a.b == nil:
 		return "frames between " + group(a.a) + " and the others"
+	case a.a[0] == everyPort && a.b[0] == everyPort:
+		return "all frames"
 	case a.both:
 		return "frames between " + group(a.a) + " and " + group(a.b)
 	}
@@ -199,7 +201,7 @@ func (*partition) says() string { return "loses them" }
 
 func (a *cut) says() string {
 	if a.up {
-		return "loses them, but for the time it is up"
+		return "loses them at all other times: only then is the cable up"
 	}
 	return "loses them"
 }

@@ -95,7 +95,7 @@ func (g gate) Refuse(from *vswitch.Port, data []byte, at time.Time) error {
 
 func (a *mtu) says() string {
 	if a.tell {
-		return fmt.Sprintf("refuses those of more than %d bytes after the Ethernet header inside the sender's write", a.size)
+		return fmt.Sprintf("refuses those with more than %d bytes after the Ethernet header: the write fails", a.size)
 	}
-	return fmt.Sprintf("loses those of more than %d bytes after the Ethernet header", a.size)
+	return fmt.Sprintf("loses those with more than %d bytes after the Ethernet header", a.size)
 }

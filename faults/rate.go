@@ -150,5 +150,15 @@ func (a *rate) says() string {
 	if a.burst > 0 {
 		s += ", " + formatSize(uint64(a.burst)) + " at once after a pause"
 	}
-	return s + "; " + a.queueText() + " may wait, more are lost"
+	var limits []string
+	switch {
+	case a.packets == 1:
+		limits = append(limits, "1 frame")
+	case a.packets > 1:
+		limits = append(limits, formatInt(a.packets)+" frames")
+	}
+	if a.bytes > 0 {
+		limits = append(limits, formatSize(uint64(a.bytes)))
+	}
+	return s + "; at most " + oneAnd(limits) + " may wait, what is more is lost"
 }

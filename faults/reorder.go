@@ -122,7 +122,11 @@ func (a *reorder) pass(s *subject, hit bool) vswitch.Verdict {
 
 func (a *reorder) says() string {
 	if !a.isAhead {
-		return fmt.Sprintf("holds them until %d later frames of the same path have arrived, at most %s", a.behind, formatDuration(a.within))
+		later := "a later frame of its sender has"
+		if a.behind > 1 {
+			later = fmt.Sprintf("%d later frames of its sender have", a.behind)
+		}
+		return "holds each where it arrives until " + later + " arrived there, " + formatDuration(a.within) + " at most"
 	}
 	s := "lets them pass the others, which are late by " + a.ahead.says()
 	if a.gap > 1 {
