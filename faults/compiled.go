@@ -65,7 +65,10 @@ type path struct {
 	shaper        *shaper // of its cable
 }
 
-var _ vswitch.Rule = (*Compiled)(nil)
+var (
+	_ vswitch.Rule    = (*Compiled)(nil)
+	_ vswitch.Watcher = (*Compiled)(nil)
+)
 
 // Compile makes the rule ready to be added to a switch whose ports need not
 // exist yet. [Install] is the usual way: it knows the keys, and refuses ports
@@ -107,15 +110,7 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
 	if !c.rule.where.on(f.From, to) || !c.fits(f) {
 		return vswitch.Verdict{}
 	}
-	p := c.path(f.From, to)
-	s := &c.asked
-	s.frame, s.path, s.at = f, p, f.At.Sub(c.start)
-	if c.draws {
-		s.draw.key = p.key.draw
-		s.draw.flow = p.key.flow.hash(flowOf(f.Data))
-		s.draw.index = c.flows.next(s.draw.flow, &p.rest)
-	}
-	in := c.rule.when.inForce(&c.traffic, s.at, f.Seq, len(f.Data))
+	s, in := c.see(f, to)
 	if a, ok := c.rule.what.(*cut); ok && a.up {
 		in = !in
 	}
@@ -123,7 +118,8 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
 		return vswitch.Verdict{}
 	}
 	c.matched++
-	p.frames++
+	s.path.frames++
+	s.frame = f
 	hit := c.rule.often.hits(s)
 	var v vswitch.Verdict
 	switch {
@@ -139,6 +135,28 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
 	return v
 }
 
+// Watch lets the rule see a frame while it is turned off, so that what it draws
+// and counts later does not depend on that; see [vswitch.Watcher].
+func (c *Compiled) Watch(f *vswitch.Frame, to *vswitch.Port) {
+	if c.rule.where.on(f.From, to) && c.fits(f) {
+		c.see(f, to)
+	}
+}
+
+// see gives the frame its place in its flow and in the rule's traffic, and
+// reports whether the rule is in force. The subject is good until the next one.
+func (c *Compiled) see(f *vswitch.Frame, to *vswitch.Port) (s *subject, inForce bool) {
+	p := c.path(f.From, to)
+	s = &c.asked
+	s.path, s.at = p, f.At.Sub(c.start)
+	if c.draws {
+		s.draw.key = p.key.draw
+		s.draw.flow = p.key.flow.hash(flowOf(f.Data))
+		s.draw.index = c.flows.next(s.draw.flow, &p.rest)
+	}
+	return s, c.rule.when.inForce(&c.traffic, s.at, f.Seq, len(f.Data))
+}
+
 // changesBytes reports whether an action that does nothing to a frame found
 // nothing in it to change.
 func changesBytes(a action) bool {
@@ -152,7 +170,7 @@ func changesBytes(a action) bool {
 // fits reports whether the frame is one the rule is about.
 func (c *Compiled) fits(f *vswitch.Frame) bool {
 	w := &c.rule.where
-	if w.cond == nil && w.vlan == anyVLAN {
+	if w.frames == nil {
 		return true
 	}
 	if f.Seq == 0 || f.Seq != c.fit.seq {

@@ -99,7 +99,8 @@
 //
 //	from PORT, to PORT        whose cable; see below
 //	vlan ID                   frames whose outer tag has this VLAN identifier
-//	if "EXPRESSION"           frames that a tcpdump filter matches; see package filter
+//	if "EXPRESSION"           frames that a tcpdump filter matches; see package filter.
+//	                          With "vlan" it is about what is behind the tag
 //	during 1s..4s,6s..        virtual time since the start of the run; the end not included
 //	after TIME|N frames|SIZE  from then on, or when so much of what the rule is about
 //	                          has passed, the frame that completes it not included
@@ -145,7 +146,7 @@
 // way: addresses, protocol, ports) and the frame's place in that flow among those
 // which WHERE matches. Nothing else enters, no state is shared: other rules and
 // other flows can come and go without changing which frames of this flow are hit,
-// and another WHEN does not either. The rule enters with its name, if it has one,
+// and another WHEN, or turning the rule off and on, does not either. The rule enters with its name, if it has one,
 // so that a changed probability deals from the same cards: with 3% all victims of
 // 2% are hit, and some more. A rule without a name enters with its normal form and
 // a number that tells equal ones apart. A rule that is removed and installed again

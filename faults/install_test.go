@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -199,4 +200,72 @@ func mustParseRapid(t *rapid.T, text string) *faults.Rule {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// Turning a rule off and on again changes nothing of what it draws for the frames
+// it is on for, of what it counts by place, or of what it has seen pass.
+func TestTurnedOffRulesKeepTheirCards(t *testing.T) {
+	for _, text := range []string{"x: drop 30%", "x: delay 5ms jitter 2ms", "x: drop 30% after 20 frames", "x: corrupt 40%"} {
+		var traffic []sent
+		for i := range 100 {
+			traffic = append(traffic, sent{client, udp(client, server, 5000+i%3, i, 20)})
+		}
+		hits := func(toggle bool) []string {
+			l := newHub(t, 7)
+			in := l.install(text)[0]
+			for at, on := range map[time.Duration]bool{30 * time.Millisecond: false, 60 * time.Millisecond: true} {
+				if toggle {
+					l.node.StackClock().AfterFunc(at, func() { in.SetOn(on) })
+				}
+			}
+			l.run(traffic)
+			var out []string
+			for _, h := range l.hits {
+				var frame int
+				fmt.Sscanf(h, "rule 1 frame %d", &frame)
+				if frame <= 30 || frame > 61 {
+					out = append(out, h)
+				} else if toggle && frame > 31 && frame <= 60 {
+					t.Errorf("%q, off: %s", text, h)
+				}
+			}
+			return out
+		}
+		if on, toggled := hits(false), hits(true); !slices.Equal(on, toggled) {
+			t.Errorf("%q, always on:\n%s\nturned off and on:\n%s", text, strings.Join(on, "\n"), strings.Join(toggled, "\n"))
+		}
+	}
+}
+
+// Behind a VLAN, an expression is about what stands behind the tag.
+func TestExpressionsBehindAVLAN(t *testing.T) {
+	l := newLAN(t, 1)
+	plain := udp(client, server, 5000, 1, 20)
+	tagged := slices.Insert(slices.Clone(plain), 12, 0x81, 0x00, 0x00, 0x07)
+	twice := slices.Insert(slices.Clone(tagged), 12, 0x88, 0xa8, 0x00, 0x05)
+	for _, c := range []struct {
+		rule string
+		want string
+	}{
+		{"drop vlan 7", "tagged"},
+		{`drop vlan 7 if "udp port 53"`, "tagged"},
+		{`drop vlan 7 if "tcp"`, ""},
+		{`drop vlan 5 if "vlan 7"`, "twice"},
+		{`drop vlan 5 if "vlan 7 and udp src port 5000"`, "twice"},
+		{`drop if "udp"`, "plain"},
+	} {
+		rule := l.compile(c.rule)
+		var got []string
+		for _, f := range []struct {
+			name string
+			data []byte
+		}{{"plain", plain}, {"tagged", tagged}, {"twice", twice}} {
+			if l.judge(rule, f.data, client, -1).Drop {
+				got = append(got, f.name)
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q hits %q, want %q", c.rule, got, c.want)
+		}
+	}
 }

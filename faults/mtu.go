@@ -64,7 +64,7 @@ func (a *mtu) checkRule(p *parser, r *Rule) error {
 // length is what counts against an MTU.
 func (a *mtu) length(data []byte) int {
 	n := len(data) - vswitch.HeaderLen
-	if isTag(binary.BigEndian.Uint16(data[12:])) {
+	if t := binary.BigEndian.Uint16(data[12:]); t == typeVLAN || t == typeQinQ {
 		n -= 4
 	}
 	return n

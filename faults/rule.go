@@ -52,6 +52,9 @@ func Parse(text string) (*Rule, error) {
 	if err := p.clauses(known); err != nil {
 		return nil, err
 	}
+	if err := r.where.compile(p); err != nil {
+		return nil, err
+	}
 	if err := r.what.check(p); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,9 @@
 package faults
 
 import (
-	"encoding/binary"
 	"errors"
+	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/vnreplay/vnreplay/filter"
@@ -14,8 +15,11 @@ type where struct {
 	from string         // a port, or "" for all
 	to   string         // a port, everyPort, or "" for the sender's cable
 	vlan int            // an outer tag with this VLAN identifier, or anyVLAN
-	cond *filter.Filter // or nil
+	cond *filter.Filter // of the "if", or nil
 	at   placed         // an action that names its cables itself, or nil
+
+	frames *filter.Filter // vlan and cond together; nil: all frames
+	ifWord token
 }
 
 // placed is an action that says itself which cables it is about; its rule has no
@@ -75,6 +79,10 @@ func (w *where) parseIf(p *parser, word token) error {
 	if !t.quoted {
 		return p.errorf(t, `a tcpdump expression stands in double quotes: if "tcp port 80"`)
 	}
+	if strings.TrimSpace(t.text[1:len(t.text)-1]) == "" {
+		return p.errorf(t, "an empty expression is for all frames: leave the if out")
+	}
+	w.ifWord = word
 	w.cond, err = filter.Compile(t.text[1 : len(t.text)-1])
 	var syntax *filter.SyntaxError
 	if errors.As(err, &syntax) {
@@ -83,6 +91,24 @@ func (w *where) parseIf(p *parser, word token) error {
 			at.text = `"`
 		}
 		return p.errorf(at, "in the tcpdump expression: %s", syntax.Msg)
+	}
+	return err
+}
+
+// compile puts vlan and cond together, as tcpdump does: behind "vlan 7" an
+// expression is about what stands behind the tag.
+func (w *where) compile(p *parser) (err error) {
+	switch {
+	case w.vlan == anyVLAN:
+		w.frames = w.cond
+	case w.cond == nil:
+		w.frames, err = filter.Compile(fmt.Sprintf("vlan %d", w.vlan))
+	default:
+		w.frames, err = filter.Compile(fmt.Sprintf("vlan %d and (%s)", w.vlan, w.cond))
+		var syntax *filter.SyntaxError
+		if errors.As(err, &syntax) {
+			err = p.errorf(w.ifWord, "the expression does not go with vlan %d: %s", w.vlan, syntax.Msg)
+		}
 	}
 	return err
 }
@@ -134,16 +160,7 @@ func (w *where) on(from, to *vswitch.Port) bool {
 }
 
 // fits reports whether a frame is one the rule is about, on whatever cable.
-func (w *where) fits(data []byte) bool {
-	if w.vlan != anyVLAN && (len(data) < vswitch.HeaderLen+2 || !isTag(binary.BigEndian.Uint16(data[12:])) ||
-		int(binary.BigEndian.Uint16(data[14:])&0x0fff) != w.vlan) {
-		return false
-	}
-	return w.cond == nil || w.cond.Match(data)
-}
-
-// isTag reports whether an EtherType begins a VLAN tag.
-func isTag(etherType uint16) bool { return etherType == typeVLAN || etherType == typeQinQ }
+func (w *where) fits(data []byte) bool { return w.frames == nil || w.frames.Match(data) }
 
 // looksLikeSize reports whether t is a number of bytes, rightly written or not,
 // and no port's name that anybody would choose.

@@ -12,7 +12,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	w := s.w
 	now := w.nowNanos()
 	w.mu.Lock()
-	s.inForce, s.present = s.rules, s.ports
+	s.inForce, s.watching, s.present = s.rules, s.watchers, s.ports
 	down := p.down
 	w.mu.Unlock()
 	w.stats.Frames++
@@ -92,6 +92,12 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: v})
 				r.count(f.Seq, &v)
 			}
+		}
+	}
+	for _, r := range s.watching {
+		r.Watch(f, nil)
+		for k := range sent.Receivers {
+			r.Watch(f, sent.Receivers[k].Port)
 		}
 	}
 	for k := range sent.Receivers {

@@ -67,7 +67,7 @@ func (r *InstalledRule) Remove() {
 }
 
 // SetOn turns the rule on (its initial state) or off. A rule that is off is not
-// asked about frames: what it counts and draws by goes on where it stopped.
+// asked about frames; one that is a [Watcher] sees them all the same.
 func (r *InstalledRule) SetOn(on bool) {
 	what := RuleOff
 	if on {
@@ -108,13 +108,16 @@ func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
 // are replaced, never changed in place: a frame being decided keeps those it
 // began with. w.mu is held.
 func (s *Switch) setRules(installed []*InstalledRule) {
-	s.installed, s.rules, s.gates = nil, nil, nil
+	s.installed, s.rules, s.gates, s.watchers = nil, nil, nil, nil
 	for _, r := range installed {
 		if r.gone {
 			continue
 		}
 		s.installed = append(s.installed, r)
 		if r.off {
+			if w, ok := r.rule.(Watcher); ok {
+				s.watchers = append(s.watchers, w)
+			}
 			continue
 		}
 		s.rules = append(s.rules, r)

@@ -27,6 +27,14 @@ type RuleFunc func(f *Frame, to *Port) Verdict
 // Judge calls fn.
 func (fn RuleFunc) Judge(f *Frame, to *Port) Verdict { return fn(f, to) }
 
+// Watcher is a [Rule] that sees frames also while it is turned off, so that what it
+// counts by does not depend on that.
+type Watcher interface {
+	Rule
+	// Watch is called as Judge would be, if the rule were on.
+	Watch(f *Frame, to *Port)
+}
+
 // Gate is a [Rule] that can also refuse frames inside the sender's write, where
 // the sender is told, as by a network card whose MTU a frame exceeds.
 type Gate interface {

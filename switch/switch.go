@@ -40,6 +40,7 @@ type Switch struct {
 	installed []*InstalledRule // all; see setRules
 	rules     []*InstalledRule // those that are on
 	gates     []*InstalledRule // those of these that are a Gate
+	watchers  []Watcher        // those that are off and want to see frames
 	nrules    int
 	held      map[path][]*held
 	delivered bool       // the recorder wants deliveries
@@ -47,8 +48,9 @@ type Switch struct {
 	recordErr error      // of the recorder, for good; guarded by recording
 
 	// What holds for the frame being decided, the loop's.
-	inForce []*InstalledRule
-	present []*Port
+	inForce  []*InstalledRule
+	watching []Watcher
+	present  []*Port
 
 	// Scratch of one frame, the loop's.
 	frame     Frame
