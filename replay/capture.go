@@ -165,7 +165,7 @@ func (f *Frame) fate(p *pcap.Packet) (copies int, gap time.Duration) {
 	f.Lost = len(fate.Lost) > 0
 	for i := len(fate.Faults) - 1; i >= 0; i-- {
 		x := fate.Faults[i]
-		f.Lost = f.Lost || x.Kind == pcap.FaultDrop || x.Kind == pcap.FaultCorrupt
+		f.Lost = f.Lost || x.Kind == pcap.FaultDrop || x.Kind == pcap.FaultCorrupt || x.Kind == pcap.FaultTruncate
 		if x.Kind == pcap.FaultDup && p.Direction == pcap.Outbound {
 			// Arrivals stand in the file themselves, where there are some.
 			copies, gap = min(copies+x.Copies, maxCopies), x.Gap
