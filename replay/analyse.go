@@ -202,7 +202,10 @@ func (a *analyser) damaged(f *Frame) bool {
 }
 
 // keyOf is the ends of the conversation that a frame is part of.
-func keyOf(f *Frame) (convKey, bool) {
+func keyOf(f *Frame) (convKey, bool) { return keyOfDecoded(f.Decoded) }
+
+// keyOfDecoded is [keyOf] for what is not of a capture.
+func keyOfDecoded(f *pcap.Decoded) (convKey, bool) {
 	switch {
 	case f.TCP != nil:
 		return convKey{TCP, netip.AddrPortFrom(f.IP.Src, f.TCP.SrcPort), netip.AddrPortFrom(f.IP.Dst, f.TCP.DstPort)}, true

@@ -72,14 +72,26 @@ func ExampleRun() {
 	report.Print(os.Stdout)
 	// Output:
 	// diverged: 10-interactive.a.pcapng, live 10.77.0.2 (line server)
-	// first divergence, 2.623167s into the replay: byte 48 differs
+	// first divergence: byte 48 differs
 	//   conversation 1: TCP 10.77.0.1:55024 > 10.77.0.2:7010
-	//   10.77.0.2:7010 > 10.77.0.1:55024, stream offset 48, frame 69 of 10-interactive.a.pcapng
-	//   expected  206f6b0a 3e206361 74202f65 74632f6d 6f746420 6f6b0a | ok.> cat /etc/motd ok.|
-	//   actual    3a203320 64617973 0a |: 3 days.|
-	//   Wireshark: ip.addr == 10.77.0.1 && ip.addr == 10.77.0.2 && tcp.port == 55024 && tcp.port == 7010
+	//   frame 69 of 10-interactive.a.pcapng (at 2.623116s); at 2.623167s of the replay
+	//   10.77.0.2:7010 > 10.77.0.1:55024, stream offset 48
+	//   expected                           | actual (< from the live side)
+	//       66 < [.] ack 27 win 64         |     65 < [.] ack 27 win 4095
+	//       67 > [P.] 27:28 ack 41 len 1   |     66 > [P.] 27:28 ack 41 len 1
+	//       68 < [.] ack 28 win 64         |     67 < [.] ack 28 win 4095
+	//   !   69 < [P.] 41:53 ack 28 len 12  | !   68 < [P.] 41:58 ack 28 len 17
+	//       70 > [.] ack 53 win 63         |     69 > [R.] seq 28 ack 49 win 63
+	//       71 > [P.] 28:29 ack 53 len 1   |
+	//   expected         40  3e207570 74696d65 206f6b0a 3e206361 |> uptime ok.> ca|
+	//   actual           40  3e207570 74696d65 3a203320 64617973 |> uptime: 3 days|
+	//                                          ^^^^^^^^ ^^^^^^^^          ^^^^^^^^
+	//   expected         56  74202f65 74632f6d 6f746420 6f6b0a   |t /etc/motd ok.|
+	//   actual           56  0a                                  |.|
+	//                        ^^^^                                 ^^
 	// coverage: 0/1 conversations, 66.9 % of 112 bytes
 	// normalised: isn 1, segmentation 1
 	// live side: 5 segments with data or FIN, 0 retransmissions; played side: 0 synthetic acknowledgements
 	// time: 2.623167s virtual, 3.927331s in the capture; seed 0
+	// Wireshark: ip.addr == 10.77.0.1 && ip.addr == 10.77.0.2 && tcp.port == 55024 && tcp.port == 7010
 }

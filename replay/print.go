@@ -6,55 +6,116 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vnreplay/vnreplay/pcap"
 )
 
-// Bounds of a printed report, in lines of a kind. All together it stays under
-// 40 lines.
+// maxLines is how long a printed report may be.
+const maxLines = 40
+
+// maxList is how many entries each of its lists has at most, and maxFrames how many
+// frame numbers.
 const (
-	maxMore       = 5
-	maxUnplayable = 5
-	maxNotes      = 5
-	maxFrames     = 8
+	maxList   = 5
+	maxFrames = 8
 )
 
-// Print writes the report for people, in at most 40 lines of printable text.
+// Print writes the report for people, in at most 40 lines of printable text. Its
+// lists are shortened as far as that needs.
 func (r *Report) Print(w io.Writer) error {
-	var b strings.Builder
-	line := func(format string, args ...any) { b.WriteString(pcap.Printable(fmt.Sprintf(format, args...)) + "\n") }
-	line("%v: %s, live %s", r.Verdict, r.Capture.Name, r.liveText())
-	if r.Err != nil {
-		line("  %s", strings.ReplaceAll(clip(r.Err.Error(), 600), "\n", "; "))
-	}
-	r.printDivergences(line)
-	r.printCoverage(line)
-	if len(r.Normalised) > 0 {
-		var s []string
-		for _, c := range r.Normalised {
-			s = append(s, fmt.Sprintf("%s %d", c.Name, c.N))
-		}
-		line("normalised: %s", strings.Join(s, ", "))
-	}
-	if n := r.counted("datagram-order"); n > 0 {
-		line("order: the live side sent %s in another order than the capture has", count(n, "datagram"))
-	}
-	for i, n := range r.Notes {
-		if i == maxNotes {
-			line("note: and %d more notes", len(r.Notes)-i)
+	var lines []string
+	for n := maxList; n >= 0; n-- {
+		if lines = r.lines(n); len(lines) <= maxLines {
 			break
 		}
-		line("note: %s", n)
 	}
-	if len(r.Conversations) > 0 {
-		line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), r.syntheticText())
-		line("time: %v virtual, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), r.Captured.Round(time.Microsecond), r.Seed)
-	}
-	if r.transcript && len(r.Conversations) > 0 {
-		line("application bytes were taken from the capture: this run tests the stack only")
-	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	return err
+}
+
+// lines are the report's, with at most n entries in each list.
+func (r *Report) lines(n int) []string {
+	p := &printer{most: n}
+	p.line("%v: %s", r.Verdict, r.subject())
+	if r.Err != nil {
+		p.line("  %s", strings.ReplaceAll(clip(r.Err.Error(), 600), "\n", "; "))
+	}
+	if r.Versions != "" && (len(r.Divergences) > 0 || r.Err != nil) {
+		p.line("versions: %s", r.Versions)
+	}
+	r.printDivergences(p)
+	r.printCoverage(p)
+	if len(r.Masked) > 0 {
+		p.line("masked: %s", counts(r.Masked))
+	}
+	if len(r.Normalised) > 0 {
+		p.line("normalised: %s", counts(r.Normalised))
+	}
+	if n := r.counted("datagram-order"); n > 0 {
+		p.line("order: the live side sent %s in another order than the capture has", count(n, "datagram"))
+	}
+	p.list(len(r.Notes), func(i int) { p.line("note: %s", r.Notes[i]) }, "note: and %d more notes")
+	if len(r.Conversations) > 0 && !r.files {
+		p.line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), r.syntheticText())
+		p.line("time: %v virtual, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), r.Captured.Round(time.Microsecond), r.Seed)
+	}
+	if r.StackOnly() {
+		p.line("application bytes were taken from the capture: this run tests the stack only")
+	}
+	if r.Recording != "" {
+		p.line("recording: %s", r.Recording)
+	}
+	if len(r.Divergences) > 0 || r.Err != nil {
+		if r.Again != "" {
+			p.line("again: %s", r.Again)
+		}
+		if len(r.Divergences) > 0 {
+			if f := r.Divergences[0].Filter(); f != "" {
+				p.line("Wireshark: %s", f)
+			}
+		}
+	}
+	return p.lines
+}
+
+// printer collects lines of printable text.
+type printer struct {
+	lines []string
+	most  int // entries of a list
+}
+
+func (p *printer) line(format string, args ...any) {
+	p.lines = append(p.lines, pcap.Printable(fmt.Sprintf(format, args...)))
+}
+
+// list prints the entries of a list as far as there is room, and how many there are
+// besides.
+func (p *printer) list(n int, entry func(i int), more string) {
+	for i := range n {
+		if i >= p.most && n > i {
+			p.line(more, n-i)
+			return
+		}
+		entry(i)
+	}
+}
+
+// counts writes named numbers.
+func counts(all []Count) string {
+	var s []string
+	for _, c := range all {
+		s = append(s, fmt.Sprintf("%s %d", c.Name, c.N))
+	}
+	return strings.Join(s, ", ")
+}
+
+// subject says what was compared.
+func (r *Report) subject() string {
+	if r.files {
+		return fmt.Sprintf("%s (expected), %s (actual)", r.Capture.Name, r.Actual.Name)
+	}
+	return fmt.Sprintf("%s, live %s", r.Capture.Name, r.liveText())
 }
 
 func (r *Report) liveText() string {
@@ -64,64 +125,27 @@ func (r *Report) liveText() string {
 			s = append(s, fmt.Sprintf("and %d more", len(r.Live)-i))
 			break
 		}
-		name := l.Name
-		switch {
-		case name != "":
-		case l.App != nil:
-			name = "application"
-		default:
-			name = "transcript"
-			if l.From != nil && l.From.Capture != r.Capture {
-				name += ":" + l.From.Capture.Name
-			}
-		}
-		s = append(s, fmt.Sprintf("%v (%s)", l.Addr, name))
+		s = append(s, fmt.Sprintf("%v (%s)", l.Addr, r.AppName(l)))
 	}
 	return strings.Join(s, ", ")
 }
 
-func (r *Report) printDivergences(line func(string, ...any)) {
-	if len(r.Divergences) == 0 {
-		return
+// AppName is what the report calls the application of a live side.
+func (r *Report) AppName(l Live) string {
+	switch {
+	case l.Name != "":
+		return l.Name
+	case l.App != nil:
+		return "application"
+	case l.From != nil && l.From.Capture != r.Capture:
+		return "transcript:" + l.From.Capture.Name
 	}
-	d := r.Divergences[0]
-	line("first divergence, %v into the replay: %s", d.At.Round(time.Microsecond), d.Text)
-	if d.Conversation != nil {
-		line("  conversation %d: %v", d.Conversation.Number, d.Conversation)
-	}
-	where := d.direction()
-	if d.Offset >= 0 {
-		what := "stream"
-		if d.Conversation != nil && d.Conversation.Proto != TCP {
-			what = "datagram"
-		}
-		where += fmt.Sprintf(", %s offset %d", what, d.Offset)
-	}
-	if d.Frame > 0 {
-		where += fmt.Sprintf(", frame %d of %s", d.Frame, r.Capture.Name)
-	}
-	line("  %s", where)
-	if d.Expected != nil || d.Actual != nil {
-		line("  expected  %s", dump(d.Expected))
-		line("  actual    %s", dump(d.Actual))
-	}
-	if d.Hint != "" {
-		line("  hint: %s", d.Hint)
-	}
-	if c := d.Conversation; c != nil {
-		line("  Wireshark: %s", c.filter())
-	}
-	for i, d := range r.Divergences[1:] {
-		if i == 0 {
-			line("%d more, which may be its consequences:", len(r.Divergences)-1)
-		}
-		if i == maxMore {
-			line("  ...")
-			break
-		}
-		line("  %v %s: %s", d.At.Round(time.Microsecond), d.direction(), clip(d.Text, 160))
-	}
+	return "transcript"
 }
+
+// StackOnly reports whether application bytes were taken from a capture, so that
+// the replay tests the stack only.
+func (r *Report) StackOnly() bool { return r.transcript && len(r.Conversations) > 0 }
 
 // syntheticText counts the synthetic acknowledgements, and says which frames of the
 // recording they are.
@@ -145,14 +169,6 @@ func (r *Report) syntheticText() string {
 	return fmt.Sprintf("%s (%s %s of the recording)", s, what, strings.Join(frames, ", "))
 }
 
-// dump shows the first 32 bytes, or that there is nothing.
-func dump(b []byte) string {
-	if len(b) == 0 {
-		return "(nothing)"
-	}
-	return pcap.HexDump(b, 32)
-}
-
 func (d *Divergence) direction() string {
 	if d.To == (netip.AddrPort{}) {
 		return d.From.Addr().String()
@@ -160,23 +176,20 @@ func (d *Divergence) direction() string {
 	return fmt.Sprintf("%v > %v", d.From, d.To)
 }
 
-func (r *Report) printCoverage(line func(string, ...any)) {
+func (r *Report) printCoverage(p *printer) {
 	same, conversations, sameBytes, bytes := r.Coverage()
 	percent := "no bytes"
 	if bytes > 0 {
 		// Rounded down: 100.0 % is all of them.
 		percent = fmt.Sprintf("%d.%d %% of %d bytes", sameBytes*100/bytes, sameBytes*1000/bytes%10, bytes)
 	}
-	line("coverage: %d/%d conversations, %s", same, conversations, percent)
-	for i, c := range r.Unplayable {
-		if i == maxUnplayable {
-			line("  ... and %d more that cannot be replayed", len(r.Unplayable)-i)
-			break
-		}
-		line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
-	}
+	p.line("coverage: %d/%d conversations, %s", same, conversations, percent)
+	p.list(len(r.Unplayable), func(i int) {
+		c := r.Unplayable[i]
+		p.line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
+	}, "  ... and %d more that cannot be replayed")
 	if r.NoneLive > 0 || r.BothLive > 0 {
-		line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
+		p.line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
 	}
 }
 
@@ -201,6 +214,9 @@ func (c *Conversation) filter() string {
 
 func clip(s string, n int) string {
 	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
 		return s[:n] + "…"
 	}
 	return s

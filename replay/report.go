@@ -47,7 +47,9 @@ type Report struct {
 
 	Capture *Capture
 	Live    []Live
-	Seed    uint64
+	// Actual is the second file of [Diff]; nil for a replay.
+	Actual *Capture
+	Seed   uint64
 
 	// Conversations are those that were played.
 	Conversations []*Played
@@ -62,6 +64,8 @@ type Report struct {
 
 	// Normalised are differences that do no harm, with how often they were met.
 	Normalised []Count
+	// Masked are the differences that a mask left out, by mask.
+	Masked []Count
 	// Notes are what a reader should know.
 	Notes []string
 
@@ -74,6 +78,11 @@ type Report struct {
 	// a recording of the replay, as Wireshark shows them.
 	SyntheticFrames []uint64
 
+	// Versions, Recording and Again are the caller's to fill in, and are printed
+	// if they are not "": what ran, where the recording of the replay is, and the
+	// command that repeats it.
+	Versions, Recording, Again string
+
 	// Virtual is how long the conversations took on the world's clock; Captured,
 	// how long they took in the capture.
 	Virtual, Captured time.Duration
@@ -82,6 +91,7 @@ type Report struct {
 	partialOK  bool
 	recorded   bool // a recording is made
 	transcript bool
+	files      bool // two files were compared
 	hosts      []*liveHost
 	perConv    map[*Played]*budget
 }
@@ -107,8 +117,24 @@ type Divergence struct {
 	// Offset is that of the first byte concerned, in the stream or datagram; -1: none.
 	Offset           int64
 	Expected, Actual []byte // from Offset on
-	Text             string // one line: what happened
-	Hint             string // "" or a line that helps
+	// Before are up to 8 bytes before Offset, which are the same.
+	Before []byte
+	Text   string // one line: what happened
+	Place  string // what stands at Offset, if that is known: "HTTP response 1 (HTTP/1.1 200 OK), header Date"
+	Hint   string // "" or a line that helps
+
+	// Captured and Replayed are the frames around the difference, in the capture
+	// and in the replay. Only the first divergence has them.
+	Captured, Replayed []Line
+	// CapturedAt is when Frame was captured, after the first of the
+	// capture; negative: there is no such frame.
+	CapturedAt time.Duration
+	// Now is the live end as it is in the replay, where its port is not the captured one.
+	Now netip.AddrPort
+
+	syns, seen []sighting
+	after      int // of seen, how many follow the one in which the difference is
+	live       int // which end of Conversation is
 }
 
 func newReport(a *Analysis, o Options) *Report {
@@ -134,18 +160,27 @@ func (r *Report) counted(name string) int {
 }
 
 func (r *Report) count(name string) {
-	for i := range r.Normalised {
-		if r.Normalised[i].Name == name {
-			r.Normalised[i].N++
-			return
+	r.Normalised = add(r.Normalised, name)
+}
+
+// add counts a name, and keeps the names in order.
+func add(all []Count, name string) []Count {
+	for i := range all {
+		if all[i].Name == name {
+			all[i].N++
+			return all
 		}
 	}
-	r.Normalised = append(r.Normalised, Count{name, 1})
-	slices.SortFunc(r.Normalised, func(a, b Count) int { return cmp.Compare(a.Name, b.Name) })
+	all = append(all, Count{name, 1})
+	slices.SortFunc(all, func(a, b Count) int { return cmp.Compare(a.Name, b.Name) })
+	return all
 }
 
 func (r *Report) diverge(e *engine, d *Divergence) {
-	d.At = e.world.Now().Sub(e.world.Start())
+	d.At = e.sinceStart()
+	if len(r.Divergences) == 0 && e.watcher != nil {
+		d.explain(e)
+	}
 	r.Divergences = append(r.Divergences, d)
 }
 
@@ -220,6 +255,7 @@ func (r *Report) finish(e *engine, err error) {
 			same++
 		}
 	}
+	r.locate()
 	switch {
 	case err != nil && !errors.Is(err, net.ErrClosed):
 		r.Verdict, r.Err = HarnessFailed, err

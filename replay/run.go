@@ -109,6 +109,8 @@ type engine struct {
 	recent  time.Time // of the last progress of any peer
 	mtu     int
 	started time.Time
+	watcher *watcher
+	current []byte // the frame of the live side that is being looked at
 }
 
 // liveHost is a host with one or several live addresses.
@@ -234,6 +236,9 @@ func (e *engine) finished() {
 		e.node.Wake(&e.wait)
 	})
 }
+
+// sinceStart is the time on the world's clock, from its start.
+func (e *engine) sinceStart() time.Duration { return e.world.Now().Sub(e.world.Start()) }
 
 // at returns the instant of the replay that corresponds to one of the capture.
 func (e *engine) at(d time.Duration) time.Time { return e.started.Add(d) }

@@ -40,6 +40,8 @@ var _ vswitch.Endpoint = (*station)(nil)
 
 // Deliver implements vswitch.Endpoint.
 func (s *station) Deliver(data []byte) {
+	s.e.current = data
+	defer func() { s.e.current = nil }()
 	d := pcap.Decode(data)
 	switch {
 	case d.ARP != nil:

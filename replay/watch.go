@@ -14,8 +14,9 @@ const maxStrays = 32
 
 // watcher sees every frame as it enters the switch. What live hosts send to
 // addresses that nobody plays never reaches a station, or concerns none: the
-// watcher holds it against the capture. And it learns the numbers that frames of
-// stations get in a recording. As a rule it changes nothing.
+// watcher holds it against the capture. It learns the numbers that frames of
+// stations get in a recording, and remembers for each pair of ends what passed
+// lately. As a rule it changes nothing.
 type watcher struct {
 	e        *engine
 	hosts    map[*vswitch.Port]*liveHost
@@ -23,6 +24,7 @@ type watcher struct {
 	shown    map[stray]bool      // what live addresses send in the capture
 	sought   map[netip.Addr]bool // whom they send to or look for there
 	reported map[stray]bool
+	trails   map[peerKey]*trail
 }
 
 // stray is what a live address sends, for comparison; ports that the sender
@@ -35,7 +37,7 @@ type stray struct {
 
 func (e *engine) watch() {
 	w := &watcher{e: e, hosts: map[*vswitch.Port]*liveHost{}, stations: map[*vswitch.Port]*station{},
-		shown: map[stray]bool{}, sought: map[netip.Addr]bool{}, reported: map[stray]bool{}}
+		shown: map[stray]bool{}, sought: map[netip.Addr]bool{}, reported: map[stray]bool{}, trails: map[peerKey]*trail{}}
 	for _, h := range e.live {
 		w.hosts[h.Port()] = h
 	}
@@ -54,6 +56,7 @@ func (e *engine) watch() {
 			}
 		}
 	}
+	e.watcher = w
 	e.sw.AddRule("watch", vswitch.RuleFunc(w.judge))
 }
 
@@ -62,10 +65,18 @@ func (w *watcher) judge(f *vswitch.Frame, to *vswitch.Port) (none vswitch.Verdic
 	if to != nil {
 		return none
 	}
-	if s := w.stations[f.From]; s != nil {
+	d := pcap.Decode(f.Data)
+	s, live := w.stations[f.From], w.hosts[f.From] != nil
+	if t := w.trailOf(d, live); t != nil {
+		t.see(d, sighting{number: f.Seq, at: w.e.sinceStart(), live: live}, f.Data)
+	}
+	switch {
+	case s != nil:
 		s.entered(f.Seq)
-	} else if w.hosts[f.From] != nil {
-		w.live(f.Data)
+	case live:
+		w.e.current = f.Data
+		w.live(d)
+		w.e.current = nil
 	}
 	return none
 }
@@ -82,8 +93,7 @@ func strayOf(d *pcap.Decoded) stray {
 }
 
 // live looks at a frame of a live host.
-func (w *watcher) live(data []byte) {
-	d := pcap.Decode(data)
+func (w *watcher) live(d *pcap.Decoded) {
 	switch {
 	case d.ARP != nil:
 		if d.ARP.Operation == 1 {

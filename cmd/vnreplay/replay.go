@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,7 +45,7 @@ func replayCommand() *cli.Command {
 				return err
 			}
 			p := player{
-				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
+				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), again: commandLine(c, "w", "json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
 				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
 			}
 			var err error
@@ -63,6 +62,7 @@ type player struct {
 	live           []string
 	out            string
 	json           bool
+	again          string // the command line, without the output
 	maxSize        int64
 	options        replay.Options
 	stdout, stderr io.Writer
@@ -157,31 +157,6 @@ func (p *player) record(capture string) (*pcap.Recorder, func(), error) {
 	return rec, remove, nil
 }
 
-// replayOutcome is what replay --json prints.
-type replayOutcome struct {
-	Verdict       string           `json:"verdict"`
-	Error         string           `json:"error,omitempty"`
-	Same          int              `json:"conversations_same"`
-	Conversations int              `json:"conversations"`
-	SameBytes     int64            `json:"bytes_same"`
-	Bytes         int64            `json:"bytes"`
-	Divergences   []jsonDivergence `json:"divergences"`
-	Normalised    map[string]int   `json:"normalised"`
-	Notes         []string         `json:"notes"`
-	Virtual       time.Duration    `json:"virtual_ns"`
-	Frames        uint64           `json:"frames"`
-	Recording     string           `json:"recording,omitempty"`
-}
-
-type jsonDivergence struct {
-	Kind         string        `json:"kind"`
-	Conversation string        `json:"conversation,omitempty"`
-	At           time.Duration `json:"at_ns"`
-	Frame        int           `json:"frame,omitempty"`
-	Offset       int64         `json:"offset"` // -1: none
-	Text         string        `json:"text"`
-}
-
 // jsonListing is what replay --json prints when it is not told who is live.
 type jsonListing struct {
 	Capture       string             `json:"capture"`
@@ -241,37 +216,17 @@ func listing(a *replay.Analysis) jsonListing {
 }
 
 func (p *player) print(r *replay.Report, kept string) error {
-	if !p.json {
-		w := p.stdout
-		if p.out == "-" {
-			w = p.stderr
-		}
-		if err := r.Print(w); err != nil {
-			return err
-		}
-		if kept != "" && kept != "-" {
-			_, err := fmt.Fprintf(w, "recording: %s\n", pcap.Printable(kept))
-			return err
-		}
-		return nil
+	v := scenario.Versions()
+	r.Versions = fmt.Sprintf("vnreplay %s, gVisor %s, %s", v.VNReplay, v.Stack, v.Go)
+	r.Recording, r.Again = kept, p.again
+	switch {
+	case p.json:
+		return writeJSON(p.stdout, outcomeOf(r))
+	case p.out == "-":
+		r.Recording = ""
+		return r.Print(p.stderr)
 	}
-	out := replayOutcome{Verdict: r.Verdict.String(), Notes: append([]string{}, r.Notes...), Virtual: r.Virtual, Frames: r.Stats.Frames,
-		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept}
-	out.Same, out.Conversations, out.SameBytes, out.Bytes = r.Coverage()
-	if r.Err != nil {
-		out.Error = oneLine(r.Err)
-	}
-	for _, n := range r.Normalised {
-		out.Normalised[n.Name] = n.N
-	}
-	for _, d := range r.Divergences {
-		j := jsonDivergence{Kind: d.Kind, At: d.At, Frame: d.Frame, Offset: d.Offset, Text: d.Text}
-		if d.Conversation != nil {
-			j.Conversation = d.Conversation.String()
-		}
-		out.Divergences = append(out.Divergences, j)
-	}
-	return writeJSON(p.stdout, out)
+	return r.Print(p.stdout)
 }
 
 var (
