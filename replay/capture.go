@@ -33,6 +33,8 @@ type Capture struct {
 	Skipped []Skip
 	// Cut is why the capture ends before its end, nil for a whole file.
 	Cut error
+	// Meta is what a recording of this program says of its run; nil for others.
+	Meta *pcap.Meta
 
 	copies []*Frame
 }
@@ -78,6 +80,9 @@ func Load(path string) (*Capture, error) {
 // cut is used, and Capture.Cut says so.
 func Read(r *pcap.Reader, name string) (*Capture, error) {
 	c := &Capture{Name: name}
+	if m, ok := r.Meta(); ok {
+		c.Meta = &m
+	}
 	total := 0
 	for {
 		p, err := r.Next()

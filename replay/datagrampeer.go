@@ -18,6 +18,7 @@ type datagramPeer struct {
 	came []bool      // of Datagrams: the live ones that were received
 	sent []time.Time // played datagrams
 	all  int         // live datagrams received
+	dns  *dnsState
 	// quote is the last packet of the live side, for an ICMP error.
 	quote []byte
 
@@ -25,7 +26,7 @@ type datagramPeer struct {
 }
 
 func newDatagramPeer(p *Played) *datagramPeer {
-	d := &datagramPeer{Played: p, came: make([]bool, len(p.Datagrams))}
+	d := &datagramPeer{Played: p, came: make([]bool, len(p.Datagrams)), dns: newDNSState(p)}
 	for i, x := range p.Datagrams {
 		d.came[i] = x.copy && x.From == p.Live // the live side does not make copies
 	}
@@ -46,7 +47,7 @@ func (p *datagramPeer) start() {
 // or -1.
 func (p *datagramPeer) missing(end int) int {
 	for i, d := range p.Datagrams[:end] {
-		if d.From == p.Live && !p.came[i] {
+		if d.From == p.Live && !p.came[i] && !p.dns.optional[i] {
 			return i
 		}
 	}
@@ -65,8 +66,19 @@ func (p *datagramPeer) advance() {
 		}
 		disarm(p.patience)
 		if p.next == len(p.Datagrams) {
+			for i, optional := range p.dns.optional {
+				if optional && !p.came[i] {
+					p.e.report.count("dns-retry")
+					p.Matched[p.Live] += int64(len(p.Datagrams[i].Payload))
+				}
+			}
 			p.finish(true)
 			return
+		}
+		if p.moot(p.next) {
+			p.Matched[p.me] += int64(len(p.Datagrams[p.next].Payload))
+			p.next++
+			continue
 		}
 		if wait := p.due().Sub(p.e.world.Now()); wait > 0 {
 			arm(p.clock, &p.timer, wait, p.advance)
@@ -162,10 +174,14 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		p.e.report.count("unanswered-echo")
 		return
 	}
+	if (i < 0 || !p.sameQuery(i, d.Payload)) && p.repeats(d.Payload) {
+		p.e.report.count("dns-retry")
+		return
+	}
 	if p.done && (!p.Same || i < 0) {
 		if p.Same {
 			p.Same = false
-			p.report(&Divergence{Kind: "extra", Offset: -1, Frame: p.Last, Actual: bytes.Clone(d.Payload), Text: "the live side sent one more " + p.unit(unreachable)})
+			p.report(&Divergence{Kind: "extra", Offset: -1, Frame: p.Last, Actual: bytes.Clone(d.Payload), Text: "the live side sent one more " + p.unit(unreachable), Hint: p.closed(unreachable)})
 		}
 		return
 	}
@@ -175,7 +191,7 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 	switch {
 	case i < 0:
 		p.stop()
-		p.report(&Divergence{Kind: "extra", Offset: -1, Frame: p.Last, Actual: bytes.Clone(d.Payload), Text: "the live side sent one more " + p.unit(unreachable)})
+		p.report(&Divergence{Kind: "extra", Offset: -1, Frame: p.Last, Actual: bytes.Clone(d.Payload), Text: "the live side sent one more " + p.unit(unreachable), Hint: p.closed(unreachable)})
 		p.finish(false)
 		return
 	case p.early(i) && p.missing(i) >= 0:
@@ -191,10 +207,12 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		return
 	}
 	want := p.Datagrams[i]
-	if at := pcap.FirstDifference(want.Payload, d.Payload); !unreachable && (at < len(want.Payload) || at < len(d.Payload)) {
+	payload := p.query(want.Payload, d.Payload)
+	m := newMatcher(p.e.report, want.Payload, nil)
+	if at := m.match(0, payload); !unreachable && (at < len(want.Payload) || at < len(d.Payload)) {
 		p.stop()
 		p.diverge(&Divergence{Kind: "bytes", Frame: want.Frame, Offset: int64(at), Expected: want.Payload[at:], Actual: bytes.Clone(d.Payload[at:]),
-			Text: fmt.Sprintf("byte %d of %s differs", at, p.name(i))})
+			Text: fmt.Sprintf("byte %d of %s differs", at, p.name(i)), Hint: m.why})
 		return
 	}
 	if p.missing(i) >= 0 {
@@ -210,6 +228,14 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		p.quote = bytes.Clone(data[d.IP.Offset : d.IP.Offset+d.IP.TotalLen])
 	}
 	p.advance()
+}
+
+// closed is the hint for an ICMP error.
+func (p *datagramPeer) closed(unreachable bool) string {
+	if !unreachable {
+		return ""
+	}
+	return nobodyListens(p.remote.Port())
 }
 
 func (p *datagramPeer) unit(unreachable bool) string {
@@ -266,7 +292,7 @@ func (p *datagramPeer) expected(d *pcap.Decoded, unreachable bool) int {
 		if first < 0 {
 			first = i
 		}
-		if unreachable || bytes.Equal(w.Payload, d.Payload) {
+		if unreachable || bytes.Equal(w.Payload, d.Payload) || p.sameQuery(i, d.Payload) {
 			return i
 		}
 	}
@@ -317,6 +343,7 @@ func (p *datagramPeer) send(d *Datagram) {
 		}
 	} else {
 		binary.BigEndian.PutUint16(segment[2:], p.remote.Port())
+		p.answer(segment[8:])
 	}
 	if !d.bad && (p.Proto == Echo || segment[6]|segment[7] != 0) { // UDP's 0: no checksum
 		pcap.FillChecksum(d.ip, segment)

@@ -55,8 +55,24 @@
 // answer comes before its request; that it sends nothing to addresses that nobody
 // plays (even to look for their MAC) unless the capture shows it; and that nothing
 // follows the last expected byte, datagram or connection, for [Linger] of virtual
-// time. Bytes of the played side count as covered when they are acknowledged. Retransmissions of the live side and synthetic
-// acknowledgements are bounded ([MaxRetransmits], [MaxSynthetic]).
+// time. Bytes of the played side count as covered when they are acknowledged.
+// Retransmissions of the live side and synthetic acknowledgements are bounded
+// ([MaxRetransmits], [MaxSynthetic], [Budget]); so is time, where [Options.Within]
+// or [Budget.Virtual] asks for it.
+//
+// [CompareFrames] adds the frames of the live side, field by field, in recordings of
+// this program with the same seed; fields that differ from run to run are masked
+// (field isn, field ip-id, field checksum, field timestamp, field mac, field
+// flow-label, field ephemeral-port, field echo-id) and counted in [Report.Masked].
+// [CompareNone] only plays.
+//
+// [Mask] leaves parts of what the live side says out: values of HTTP headers, and
+// what an expression matches. The live side must have as many bytes there, since
+// all numbers behind them would move otherwise, and what the mask accepts: a header
+// value without a line end, something else that the expression matches. These are
+// always masked, where both sides have a date:
+//
+//	http-date, http-last-modified, http-expires
 //
 // An answer, over TCP, is where the live side went on after both sides had
 // received all that was sent. Before its first byte it must have received the
@@ -72,6 +88,8 @@
 //	isn                   another initial sequence number
 //	ephemeral-port        another port of a live client
 //	echo-id               another identifier of a live sender of pings
+//	mss                   another maximum segment size
+//	window                another receive window, as the SYN says
 //	tcp-options           timestamps, SACK or window scaling offered, or not
 //	segmentation          a segment of the live side with other bounds
 //	ack-moved             a played acknowledgement in the middle of such a segment, moved to its end
@@ -81,6 +99,9 @@
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
+//	open-order            a connection or first datagram of the live side before one that is earlier in the capture
+//	dns-id                another ID of a query of the live side
+//	dns-retry             a query more or less than in the capture that repeats one
 //	vlan                  a played frame's VLAN tags, left out
 //	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture

@@ -90,7 +90,7 @@ func ExampleRun() {
 	//   actual           56  0a                                  |.|
 	//                        ^^^^                                 ^^
 	// coverage: 0/1 conversations, 66.9 % of 112 bytes
-	// normalised: isn 1, segmentation 1
+	// normalised: isn 1, segmentation 1, window 1
 	// live side: 5 segments with data or FIN, 0 retransmissions; played side: 0 synthetic acknowledgements
 	// time: 2.623167s virtual, 3.927331s in the capture; seed 0
 	// Wireshark: ip.addr == 10.77.0.1 && ip.addr == 10.77.0.2 && tcp.port == 55024 && tcp.port == 7010

@@ -14,7 +14,7 @@ import (
 func (d *Divergence) hint() string {
 	switch d.Kind {
 	case "refused":
-		return fmt.Sprintf("nothing listens on port %d of the live side: does its application run, and listen there?", d.From.Port())
+		return nobodyListens(d.From.Port())
 	case "reset":
 		if d.Conversation != nil && !d.Conversation.Streams[d.live].RST {
 			return "a stack resets where its application closes with bytes unread, or without lingering (SO_LINGER 0)"
@@ -25,6 +25,10 @@ func (d *Divergence) hint() string {
 		return d.hintBytes()
 	}
 	return ""
+}
+
+func nobodyListens(port uint16) string {
+	return fmt.Sprintf("nothing listens on port %d of the live side: does its application run, and listen there?", port)
 }
 
 // hintBytes looks into what differs.
@@ -116,6 +120,9 @@ func (m *httpMessage) hint(got []byte, offset int64) string {
 		return fmt.Sprintf("the live side sends the body with Content-Length, the capture with Transfer-Encoding: %s", clip(te, 40))
 	}
 	if h := m.headerAt(offset); h != nil && offset >= h.value && offset <= h.end {
+		if n := int(offset); offset == h.end && n < len(got) && got[n] != '\r' && got[n] != '\n' {
+			return fmt.Sprintf("header %s is longer than the %d bytes of the capture, so that all behind it moves; masks keep lengths", h.name, len(h.text))
+		}
 		i := slices.IndexFunc(g.headers, func(x httpHeader) bool { return x.at == h.at && strings.EqualFold(x.name, h.name) })
 		switch {
 		case i < 0 || !g.whole && i == len(g.headers)-1:
@@ -207,7 +214,7 @@ func hexRows(expected, actual []byte, from int64, rows int) (out []string) {
 			break
 		}
 		out = append(out, hexRow("expected", from+int64(at), e), hexRow("actual", from+int64(at), a))
-		if m := marks(e, a); m != "" {
+		if m := marks(e, a); m != "" && (row == 0 || len(e) > 0 && len(a) > 0) {
 			out = append(out, strings.Repeat(" ", len("  expected ")+12)+m)
 		}
 	}

@@ -34,7 +34,7 @@ const clientAddr, serverAddr = "10.0.0.1", "10.0.0.2"
 func record(t rapid.TB, p pair, seed uint64) *replay.Analysis {
 	t.Helper()
 	var file bytes.Buffer
-	rec, err := pcap.NewRecorder(&file, pcap.Meta{Version: "test"})
+	rec, err := pcap.NewRecorder(&file, pcap.Meta{Version: "test", Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

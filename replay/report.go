@@ -29,16 +29,6 @@ func (v Verdict) String() string {
 	return [...]string{"same", "diverged", "partial", "harness failed"}[v]
 }
 
-// Bounds of what a live side may do without diverging.
-const (
-	// MaxRetransmits: this, a quarter of its captured segments, and twice what it
-	// retransmitted in the capture, per connection, in segments.
-	MaxRetransmits = 16
-	// MaxSynthetic: this and the number of its captured segments, per connection,
-	// in acknowledgements that the capture does not have.
-	MaxSynthetic = 16
-)
-
 // Report is what came of a replay.
 type Report struct {
 	Verdict Verdict
@@ -93,11 +83,11 @@ type Report struct {
 	transcript bool
 	files      bool // two files were compared
 	hosts      []*liveHost
-	perConv    map[*Played]*budget
+	masks      []*Mask
+	blind      bool // nothing is compared
+	maskUsed   map[*Mask]bool
+	perConv    map[*Played]*spent
 }
-
-// budget is what one conversation has used of its bounds.
-type budget struct{ retransmits, synthetic int }
 
 // Count is a named number.
 type Count struct {
@@ -108,7 +98,8 @@ type Count struct {
 // Divergence is one difference between the live side and the capture.
 type Divergence struct {
 	// Kind is one word: bytes, extra, missing, early, closed, closed-early, reset,
-	// refused, accepted, reopened, unexpected, retransmits, synthetic, application.
+	// refused, accepted, reopened, unexpected, order, retransmits, synthetic,
+	// segments, time, frame, application.
 	Kind         string
 	Conversation *Conversation // nil if it belongs to none
 	From, To     netip.AddrPort
@@ -138,7 +129,7 @@ type Divergence struct {
 }
 
 func newReport(a *Analysis, o Options) *Report {
-	r := &Report{Capture: a.Capture, Live: o.Live, Seed: o.Seed, recorded: o.Recorder != nil, partialOK: o.AllowPartial, perConv: map[*Played]*budget{}}
+	r := &Report{Capture: a.Capture, Live: o.Live, Seed: o.Seed, recorded: o.Recorder != nil, blind: o.Compare == CompareNone, partialOK: o.AllowPartial, perConv: map[*Played]*spent{}, maskUsed: map[*Mask]bool{}}
 	for _, l := range o.Live {
 		r.transcript = r.transcript || l.App == nil
 	}
@@ -184,50 +175,6 @@ func (r *Report) diverge(e *engine, d *Divergence) {
 	r.Divergences = append(r.Divergences, d)
 }
 
-func (r *Report) budget(p *Played) *budget {
-	b := r.perConv[p]
-	if b == nil {
-		b = &budget{}
-		r.perConv[p] = b
-	}
-	return b
-}
-
-// segment counts a segment of the live side with data or FIN, and whether its
-// boundaries are those of a captured one.
-func (r *Report) segment(p *tcpPeer, at int64, n int) {
-	r.Segments++
-	if n == 0 {
-		return
-	}
-	i, found := slices.BinarySearchFunc(p.in.chunks, at-1, func(k chunk, at int64) int { return cmp.Compare(k.from, at) })
-	if !found || p.in.chunks[i].to != at-1+int64(n) {
-		r.count("segmentation")
-	}
-}
-
-// retransmitted counts a segment of the live side that repeats bytes.
-func (r *Report) retransmitted(p *tcpPeer, _ int64) {
-	r.Retransmits++
-	b := r.budget(p.Played)
-	b.retransmits++
-	most := MaxRetransmits + p.in.Segments/4 + 2*p.in.Retransmitted
-	if b.retransmits == most+1 && !p.done {
-		p.fail("retransmits", p.got-1, "the live side retransmitted more than %d segments", most)
-	}
-}
-
-// synthetic counts an acknowledgement that is not in the capture.
-func (r *Report) synthetic(p *tcpPeer) {
-	r.Synthetic++
-	b := r.budget(p.Played)
-	b.synthetic++
-	most := MaxSynthetic + p.in.Segments
-	if b.synthetic == most+1 && !p.done {
-		p.fail("synthetic", p.got-1, "the played side had to make up more than %d acknowledgements", most)
-	}
-}
-
 func (r *Report) appFailed(e *engine, l Live, err error) {
 	r.diverge(e, &Divergence{Kind: "application", Offset: -1, From: netip.AddrPortFrom(l.Addr, 0),
 		Text: fmt.Sprintf("the application of %v failed: %v", l.Addr, err)})
@@ -255,7 +202,12 @@ func (r *Report) finish(e *engine, err error) {
 			same++
 		}
 	}
+	e.judgeFrames()
+	e.keepTime()
+	r.overtime(e)
 	r.locate()
+	r.unusedMasks()
+	r.leaveUnjudged(e)
 	switch {
 	case err != nil && !errors.Is(err, net.ErrClosed):
 		r.Verdict, r.Err = HarnessFailed, err
@@ -285,4 +237,16 @@ func (r *Report) Coverage() (same, conversations int, sameBytes, bytes int64) {
 		bytes += c.Bytes(0) + c.Bytes(1)
 	}
 	return same, conversations, sameBytes, bytes
+}
+
+// leaveUnjudged makes notes of what differs if nothing is to be compared.
+func (r *Report) leaveUnjudged(e *engine) {
+	if e.o.Compare != CompareNone {
+		return
+	}
+	r.note("nothing was compared, only played")
+	for _, d := range r.Divergences {
+		r.note("%s: %s", d.direction(), d.Text)
+	}
+	r.Divergences = nil
 }

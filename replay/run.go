@@ -71,6 +71,14 @@ type Options struct {
 	// AllowPartial accepts conversations of a live address that cannot be
 	// replayed; the verdict is otherwise [Partial].
 	AllowPartial bool
+	// Masks leave parts of what live sides say out of the comparison.
+	Masks []*Mask
+	// Compare is what is compared; the default is [CompareStream].
+	Compare Compare
+	// Budget bounds what live sides may do besides.
+	Budget Budget
+	// Within is how near to the capture times must be; the default is not to look.
+	Within Tolerance
 }
 
 // Run replays a capture. The error is about the options ([ErrNoLive],
@@ -110,6 +118,7 @@ type engine struct {
 	mtu     int
 	started time.Time
 	watcher *watcher
+	judges  map[*Played]*frameJudge
 	current []byte // the frame of the live side that is being looked at
 }
 
@@ -130,14 +139,24 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 	if len(o.Live) == 0 {
 		return nil, fmt.Errorf("%w: choose one of the capture's with --live ADDR", ErrNoLive)
 	}
+	masks, err := masksOf(o.Masks)
+	if err != nil {
+		return nil, err
+	}
+	if o.Compare == CompareFrames {
+		if err := a.comparable(o.Seed); err != nil {
+			return nil, err
+		}
+	}
 	limit := o.Limit
 	if n := len(a.Capture.Frames); limit == 0 && n > 0 {
 		limit = vswitch.DefaultLimit + min(a.Capture.Frames[n-1].At, math.MaxInt64/4)
 	}
 	e := &engine{
-		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o),
+		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o), judges: map[*Played]*frameJudge{},
 		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
 	}
+	e.report.masks = masks
 	if err := e.build(); err != nil {
 		e.world.Close()
 		return nil, err

@@ -130,6 +130,7 @@ func (s *station) dispatch(proto Proto, local, live netip.AddrPort, d *pcap.Deco
 		s.unexpected(proto, local, live, d)
 		return
 	}
+	s.e.frame(p.conversation(), d, data)
 	p.take(d, data)
 }
 
@@ -137,7 +138,7 @@ func (s *station) dispatch(proto Proto, local, live netip.AddrPort, d *pcap.Deco
 // one with the captured port, else one whose first datagram is the same, else
 // the first in the order of the capture.
 func (s *station) match(key peerKey, d *pcap.Decoded) frameTaker {
-	best, rank := -1, 0
+	best, rank, first := -1, 0, -1
 	for i, p := range s.waiting {
 		c := p.conversation()
 		if c.Proto != key.proto || c.remote.Addr() != key.liveP.Addr() || c.local.Addr() != key.local.Addr() ||
@@ -145,6 +146,9 @@ func (s *station) match(key peerKey, d *pcap.Decoded) frameTaker {
 			continue
 		}
 		r := 1
+		if first < 0 {
+			first = i
+		}
 		switch {
 		case c.remote.Port() == key.liveP.Port():
 			r = 3
@@ -157,6 +161,9 @@ func (s *station) match(key peerKey, d *pcap.Decoded) frameTaker {
 	}
 	if best < 0 {
 		return nil
+	}
+	if best != first {
+		s.e.report.count("open-order")
 	}
 	p := s.waiting[best]
 	s.waiting = slices.Delete(s.waiting, best, best+1)

@@ -216,6 +216,32 @@ func (s *Stream) take(seg *segment, payload []byte, peer *Stream) {
 	}
 }
 
+// hasChunk reports whether a captured segment brought just these bytes.
+func (s *Stream) hasChunk(from, to int64) bool {
+	i, found := slices.BinarySearchFunc(s.chunks, from, func(k chunk, at int64) int { return cmp.Compare(k.from, at) })
+	return found && s.chunks[i].to == to
+}
+
+// dataSegments counts the segments with data or FIN.
+func (s *Stream) dataSegments() (n int) {
+	for _, g := range s.segments {
+		if g.len > 0 || g.Flags.Has(pcap.FIN) {
+			n++
+		}
+	}
+	return n
+}
+
+// first returns the SYN, or nil.
+func (s *Stream) first() *segment {
+	for _, g := range s.segments {
+		if g.Flags.Has(pcap.SYN) {
+			return g
+		}
+	}
+	return nil
+}
+
 // add keeps of a run of bytes what is new, and reports whether anything is.
 func (s *Stream) add(k chunk) bool {
 	fresh := s.have.add(max(k.from, 0), k.to)

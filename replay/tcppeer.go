@@ -47,6 +47,7 @@ type tcpPeer struct {
 	tsval   uint32
 	lastWin uint16
 	turns   []turn
+	match   *matcher // of in
 
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
@@ -100,7 +101,10 @@ func newTCPPeer(p *Played) *tcpPeer {
 	if t.aborts = n < len(t.segs); t.aborts {
 		t.segs, t.seen = t.segs[:n+1], t.seen[:n+1]
 	}
-	t.findTurns()
+	if t.findTurns(); p.e.o.Compare == CompareNone {
+		t.turns = nil
+	}
+	t.match = newMatcher(p.e.report, t.in.Data, t.out.Data)
 	return t
 }
 
@@ -211,6 +215,12 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 	if p.liveISN != p.in.isn {
 		p.e.report.count("isn")
 	}
+	if p.in.syn.MSS != t.Options.MSS {
+		p.e.report.count("mss")
+	}
+	if first := p.in.first(); first != nil && first.Window != t.Window {
+		p.e.report.count("window")
+	}
 	p.progress()
 	own := p.out.syn
 	if own == nil {
@@ -255,7 +265,9 @@ func (p *tcpPeer) reset(d *pcap.Decoded) {
 	case p.in.RST:
 		p.fail("reset", at, "the live side reset the connection after %d bytes; in the capture it does so after %d (frame %d)", at, p.in.rst.offset, p.in.rst.frame)
 	case !p.open && p.me == 0:
-		p.fail("refused", 0, "the live side refused the connection; in the capture it accepts (frame %d)", p.in.segments[0].frame.Number)
+		accepts := p.in.segments[0].frame.Number
+		p.failWith(&Divergence{Kind: "refused", Offset: -1, Frame: accepts,
+			Text: fmt.Sprintf("the live side refused the connection; in the capture it accepts (frame %d)", accepts)})
 	default:
 		p.fail("reset", at, "the live side reset the connection after %d of %d bytes; the capture has no reset", at, len(p.in.Data))
 	}
@@ -321,7 +333,7 @@ func (p *tcpPeer) accept(data []byte, fin bool) {
 	p.progress()
 	offset := p.got - 1
 	want := p.in.Data[min(offset, int64(len(p.in.Data))):]
-	same := pcap.FirstDifference(data, want)
+	same := p.match.match(offset, data)
 	if !p.inTime(offset + int64(same)) {
 		return
 	}
@@ -336,7 +348,7 @@ func (p *tcpPeer) accept(data []byte, fin bool) {
 			return
 		}
 		p.failWith(&Divergence{Kind: "bytes", Offset: at, Expected: want[same:], Actual: bytes.Clone(data[same:]),
-			Text: fmt.Sprintf("byte %d differs", at)})
+			Text: fmt.Sprintf("byte %d differs", at), Hint: p.match.why})
 		return
 	}
 	if !fin || p.fin {

@@ -57,6 +57,7 @@ type trail struct {
 	recent [onTheWay]sighting // the last ones, in a ring
 	n      int                // seen
 	asked  []*Divergence      // that want to know what follows
+	clock  stopwatch
 }
 
 // maxTrails bounds the pairs of ends that are watched.
@@ -103,6 +104,7 @@ func (t *trail) see(d *pcap.Decoded, s sighting, frame []byte) {
 	s.head, s.size = append(slot.head[:0], frame[:min(len(frame), headSize)]...), len(frame)
 	*slot = s
 	t.n++
+	t.clock.see(d, s.live, s.at)
 	if d.TCP != nil && d.TCP.Flags.Has(pcap.SYN) && len(t.syns) < 2 {
 		t.syns = append(t.syns, s.clone())
 	}

@@ -36,6 +36,13 @@ func replayCommand() *cli.Command {
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
 			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
+			&cli.StringFlag{Name: "compare", Value: "stream", Usage: "`WHAT`: stream, frames or none"},
+			maskHeaderFlag, maskFlag,
+			&cli.StringFlag{Name: "within", Usage: "as late or soon as captured: `20ms` or 10%"},
+			&cli.StringFlag{Name: "max-retransmits", Usage: "`N` for each connection"},
+			&cli.StringFlag{Name: "max-synthetic", Usage: "`N` acks made up for each connection"},
+			&cli.StringFlag{Name: "max-segments", Usage: "`PERCENT` of the captured ones"},
+			&cli.DurationFlag{Name: "max-virtual", Usage: "so much virtual `TIME` in all"},
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
@@ -52,6 +59,10 @@ func replayCommand() *cli.Command {
 			if p.maxSize, err = maxSize(c); err != nil {
 				return err
 			}
+			if err := judgement(c, &p.options); err != nil {
+				return err
+			}
+			p.seedGiven = c.IsSet("seed")
 			return p.play(c.Context, c.Args().First())
 		},
 	}
@@ -62,6 +73,7 @@ type player struct {
 	live           []string
 	out            string
 	json           bool
+	seedGiven      bool
 	again          string // the command line, without the output
 	maxSize        int64
 	options        replay.Options
@@ -96,6 +108,9 @@ func (p *player) play(ctx context.Context, path string) error {
 			return err
 		}
 		p.options.Live = append(p.options.Live, live)
+	}
+	if err := p.frames(capture); err != nil {
+		return err
 	}
 	rec, remove, err := p.record(path)
 	if err != nil {
