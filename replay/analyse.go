@@ -319,12 +319,15 @@ func (a *analyser) conversation(p Proto, src, dst netip.AddrPort) (c *Conversati
 	return c, c.end(src)
 }
 
+// sameAddress is why a conversation of a host with itself cannot be replayed.
+const sameAddress = "both ends have the same address"
+
 // begin adds a conversation that src opens.
 func (a *analyser) begin(p Proto, src, dst netip.AddrPort, f *Frame) *Conversation {
 	delete(a.open, convKey{p, dst, src})
 	c := &Conversation{Number: len(a.Conversations) + 1, Proto: p, Ends: [2]netip.AddrPort{src, dst}, First: f.Number, Start: f.At}
 	if src.Addr() == dst.Addr() {
-		c.Reason = "both ends have the same address"
+		c.Reason = sameAddress
 	}
 	a.open[convKey{p, src, dst}] = c
 	a.Conversations = append(a.Conversations, c)

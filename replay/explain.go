@@ -36,11 +36,16 @@ func (r *Report) locate() {
 		d.locate()
 		if i == 0 {
 			d.Captured = capturedLines(r.Capture, d.Conversation, d.live, d.Frame)
-			d.Replayed = d.lines()
+			if d.Replayed = d.lines(); r.files {
+				d.Replayed = capturedLines(r.Actual, d.other, d.live, d.otherFrame)
+			}
 			d.CapturedAt = r.Capture.at(d.Frame)
 		}
 		if d.Hint == "" {
 			d.Hint = d.hint()
+		}
+		if r.files {
+			d.Hint = inFiles(d.Hint)
 		}
 	}
 	if len(r.Divergences) > 1 && r.Divergences[0].Hint == "" {

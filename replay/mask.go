@@ -36,7 +36,7 @@ func MaskHeader(name string) (*Mask, error) {
 	if name == "" || strings.ContainsAny(name, ": \t\r\n") {
 		return nil, fmt.Errorf("%q is no name of an HTTP header", name)
 	}
-	return &Mask{name: "header " + http.CanonicalHeaderKey(name), header: name}, nil
+	return &Mask{name: "header " + name, header: name}, nil
 }
 
 // MaskPattern returns the mask for what a regular expression ([regexp], RE2

@@ -185,9 +185,12 @@ func (r *Report) printCoverage(p *printer) {
 	}
 	p.line("coverage: %d/%d conversations, %s", same, conversations, percent)
 	p.list(len(r.Unplayable), func(i int) {
-		c := r.Unplayable[i]
-		p.line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
-	}, "  ... and %d more that cannot be replayed")
+		c, what := r.Unplayable[i], "replayable"
+		if r.files {
+			what = "comparable"
+		}
+		p.line("  not %s: conversation %d, %v: %s", what, c.Number, c, clip(c.Reason, 200))
+	}, "  ... and %d more that cannot be")
 	if r.NoneLive > 0 || r.BothLive > 0 {
 		p.line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
 	}

@@ -19,6 +19,9 @@ func (r *Report) printDivergences(p *printer) {
 		now := ""
 		if d.Now.IsValid() {
 			now = fmt.Sprintf(" (live from %v now)", d.Now)
+			if r.files {
+				now = fmt.Sprintf(" (%v in %s)", d.Now, r.Actual.Name)
+			}
 		}
 		p.line("  conversation %d: %v%s", c.Number, c, now)
 	}
@@ -111,7 +114,7 @@ func (r *Report) printFrames(p *printer, d *Divergence) {
 	}
 	side := "actual (< from the live side)"
 	if r.files {
-		side = "actual"
+		side = fmt.Sprintf("actual (< from %v)", d.From)
 	}
 	p.line("  %-*s | %s", width, "expected", side)
 	for i := range rows {

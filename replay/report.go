@@ -125,7 +125,10 @@ type Divergence struct {
 
 	syns, seen []sighting
 	after      int // of seen, how many follow the one in which the difference is
-	live       int // which end of Conversation is
+	live       int // which end of Conversation is; in two files, which end it is about
+
+	other      *Conversation // its counterpart in the second file
+	otherFrame int
 }
 
 func newReport(a *Analysis, o Options) *Report {
