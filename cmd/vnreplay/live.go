@@ -54,6 +54,8 @@ func parseLive(text string, a *replay.Analysis) (replay.Live, error) {
 			return live, usage("--live %s: %s has nothing from %v", text, rest, addr)
 		}
 		return live, nil
+	case word == "exec":
+		return execLive(live, text, rest, a)
 	case kind == "http-server":
 		return httpServer(live, text, rest, port, a)
 	case kind == "echo-server" && hasPort && rest == "":
@@ -63,7 +65,7 @@ func parseLive(text string, a *replay.Analysis) (replay.Live, error) {
 		live.Name, live.App = app, apps.UDPEchoServer{Port: int(port)}.New().Run
 		return live, nil
 	}
-	return live, usage("--live %s: no such application; there is transcript[:FILE], http-server[@PORT]:/PATH=FILE, echo-server@PORT and udp-echo-server@PORT", text)
+	return live, usage("--live %s: no such application; there is transcript[:FILE], http-server[@PORT]:/PATH=FILE, echo-server@PORT, udp-echo-server@PORT and exec:COMMAND", text)
 }
 
 // httpServer makes the server that answers with files. The head of an answer is

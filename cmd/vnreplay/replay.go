@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,7 +30,11 @@ func replayCommand() *cli.Command {
 			"unless it is one of\n" +
 			"  transcript:FILE                     what it said in another capture\n" +
 			"  http-server[@PORT]:/PATH=FILE[,...] answers with the files\n" +
-			"  echo-server@PORT, udp-echo-server@PORT\n\n" +
+			"  echo-server@PORT, udp-echo-server@PORT\n" +
+			"  exec:COMMAND                        a process for each connection (Linux)\n\n" +
+			"exec: gives COMMAND to a shell once for each connection or flow of\n" +
+			"datagrams, and joins it to standard input and output. Virtual time then\n" +
+			"goes as fast as real time, and a run does not repeat to the byte.\n\n" +
 			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
@@ -62,11 +67,15 @@ func replayCommand() *cli.Command {
 			if err := judgement(c, &p.options); err != nil {
 				return err
 			}
-			p.seedGiven = c.IsSet("seed")
+			p.seedGiven, p.wallGiven = c.IsSet("seed"), c.IsSet("wall-limit")
 			return p.play(c.Context, c.Args().First())
 		},
 	}
 }
+
+// realWallLimit is the wall time limit of runs in real time, if none is given: a live
+// side that hangs is noticed after a minute of it.
+const realWallLimit = 10 * time.Minute
 
 // player is one call of the verb replay.
 type player struct {
@@ -74,6 +83,8 @@ type player struct {
 	out            string
 	json           bool
 	seedGiven      bool
+	wallGiven      bool
+	real           bool   // processes run in real time
 	again          string // the command line, without the output
 	maxSize        int64
 	options        replay.Options
@@ -108,6 +119,10 @@ func (p *player) play(ctx context.Context, path string) error {
 			return err
 		}
 		p.options.Live = append(p.options.Live, live)
+		p.real = p.real || strings.HasPrefix(live.Name, "exec:")
+	}
+	if p.real && !p.wallGiven {
+		p.options.WallLimit = realWallLimit
 	}
 	if err := p.frames(capture); err != nil {
 		return err
@@ -129,6 +144,9 @@ func (p *player) play(ctx context.Context, path string) error {
 	if err != nil {
 		remove()
 		return err
+	}
+	if p.real {
+		report.Notes = append(report.Notes, "processes ran in real time: another run may differ in time and segments")
 	}
 	if n := report.BothLive; n > 0 {
 		report.Notes = append(report.Notes, fmt.Sprintf("both ends of %s are live, so nobody plays: make only one end live",
@@ -164,7 +182,11 @@ func (p *player) record(capture string) (*pcap.Recorder, func(), error) {
 		path, remove = filepath.Join(dir, name+".replay.pcapng"), func() { os.RemoveAll(dir) }
 	}
 	v := scenario.Versions()
-	rec, err := pcap.Create(linked(path), pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: p.options.Seed})
+	meta := pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: p.options.Seed}
+	if p.real {
+		meta.Clock = "real"
+	}
+	rec, err := pcap.Create(linked(path), meta)
 	if err != nil {
 		remove()
 		return nil, nil, fmt.Errorf("recording: %w", err)
