@@ -108,8 +108,17 @@ func btoi(b bool) int {
 func pairUp(a, b []*Conversation) (pairs []*Conversation, extra []*Conversation) {
 	pairs = make([]*Conversation, len(a))
 	taken := map[*Conversation]bool{}
+	byEnds := map[string][]*Conversation{}
+	for _, y := range b {
+		byEnds[y.String()] = append(byEnds[y.String()], y)
+	}
+	for i, x := range a {
+		if same := byEnds[x.String()]; len(same) > 0 {
+			pairs[i], taken[same[0]] = same[0], true
+			byEnds[x.String()] = same[1:]
+		}
+	}
 	for _, alike := range []func(x, y *Conversation) bool{
-		func(x, y *Conversation) bool { return x.Ends == y.Ends },
 		func(x, y *Conversation) bool { return x.near(y) && bytes.Equal(x.beginning(), y.beginning()) },
 		(*Conversation).near,
 	} {
@@ -240,16 +249,20 @@ func (d *differ) datagrams(p *Played, other *Conversation, end int) {
 	c := p.Conversation
 	a, b := datagramsOf(c, end), datagramsOf(other, end)
 	taken := make([]bool, len(b))
+	there := map[string][]int{} // what was said, and where in b
+	for i, y := range b {
+		there[y.said()] = append(there[y.said()], i)
+	}
 	var rest []*Datagram
 	last := -1
 	for _, x := range a {
-		i := slices.IndexFunc(b, func(y *Datagram) bool {
-			return !taken[slices.Index(b, y)] && x.Unreachable == y.Unreachable && x.Seq == y.Seq && bytes.Equal(x.Payload, y.Payload)
-		})
-		if i < 0 {
+		at := there[x.said()]
+		if len(at) == 0 {
 			rest = append(rest, x)
 			continue
 		}
+		i := at[0]
+		there[x.said()] = at[1:]
 		if taken[i] = true; i < last {
 			d.r.count("datagram-order")
 		}
@@ -282,6 +295,9 @@ func (d *differ) datagrams(p *Played, other *Conversation, end int) {
 			Text: fmt.Sprintf("%v does not send %s", c.Ends[end], count(len(rest), "datagram"))}, end, other, other.Last)
 	}
 }
+
+// said is all of a datagram that is compared.
+func (d *Datagram) said() string { return fmt.Sprint(d.Unreachable, d.Seq, " ") + string(d.Payload) }
 
 func datagramsOf(c *Conversation, end int) (out []*Datagram) {
 	for _, d := range c.Datagrams {

@@ -17,6 +17,8 @@
 //     neighbour solicitations for its addresses and hands frames to its peers.
 //   - A tcpPeer, or a datagramPeer (UDP and ICMP echo), plays one conversation:
 //     an event-driven machine that the world's loop calls; it has no goroutine.
+//   - A matcher compares streams and datagrams with what is captured, but for what
+//     a [Mask] covers. A frameJudge compares frames.
 //   - A watcher, a rule of the switch that changes nothing, sees what live hosts
 //     send to addresses that nobody plays.
 //   - [Transcript] is the default application of a live side: it says what a
@@ -90,6 +92,8 @@
 //	echo-id               another identifier of a live sender of pings
 //	mss                   another maximum segment size
 //	window                another receive window, as the SYN says
+//	delayed-ack           an acknowledgement of the live side without anything else, more or less than in the capture
+//	unfilled-checksum     a played frame whose checksum was still to be filled in by the network card
 //	tcp-options           timestamps, SACK or window scaling offered, or not
 //	segmentation          a segment of the live side with other bounds
 //	ack-moved             a played acknowledgement in the middle of such a segment, moved to its end
@@ -107,6 +111,19 @@
 //	unanswered-echo       an echo reply to a request that has none in the capture
 //	closed-after-capture  a close after the last captured byte of a connection still open then
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
+//
+// Not looked at, so not counted, are IP's identification, time to live and type of
+// service, window updates, keepalives, and times.
+//
+// # What a report says
+//
+// [Report.Print] writes at most 40 lines: the verdict, and for the first divergence
+// where it is in the capture and in the replay, the frames around it in both, side by
+// side, 32 bytes with those that differ marked, what stands there if it is HTTP, TLS
+// or DNS, and a hint where a cause is known. Divergences that follow may be
+// consequences and are listed in short.
+//
+// [Diff] compares two captures in the same way, without playing.
 //
 // # What a capture must have
 //

@@ -48,14 +48,20 @@ func (r *Report) locate() {
 			d.Hint = inFiles(d.Hint)
 		}
 	}
-	if len(r.Divergences) > 1 && r.Divergences[0].Hint == "" {
+	if len(r.Divergences) > 1 {
 		r.blameApplication(r.Divergences[0])
 	}
 }
 
 // blameApplication makes an application that failed later, or at the same time,
-// the hint of the first divergence: what its host did next is a consequence.
+// the hint of the first divergence, if that may come of it: that the host said or
+// took less than it should.
 func (r *Report) blameApplication(first *Divergence) {
+	switch first.Kind {
+	case "closed-early", "missing", "refused", "reset":
+	default:
+		return
+	}
 	for _, d := range r.Divergences[1:] {
 		if d.Kind == "application" && d.From.Addr() == first.From.Addr() {
 			first.Hint = d.Text

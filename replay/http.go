@@ -8,8 +8,13 @@ import (
 	"strings"
 )
 
-// maxHead bounds the head of an HTTP message.
-const maxHead = 1 << 20
+// Bounds of what is looked at: bytes of a head, messages of a stream, and headers of
+// all of these.
+const (
+	maxHead     = 1 << 20
+	maxMessages = 1 << 16
+	maxHeaders  = 1 << 18
+)
 
 // httpMessage is one message of an HTTP/1 stream. Offsets are the stream's.
 type httpMessage struct {
@@ -42,9 +47,10 @@ func parseHTTP(data, peer []byte) (all []httpMessage) {
 			methods = append(methods, method)
 		}
 	}
+	headers := 0
 	for at := int64(0); at < int64(len(data)); {
 		m, ok := parseHead(data, at)
-		if !ok {
+		if headers += len(m.headers); !ok || len(all) == maxMessages || headers > maxHeaders {
 			return all
 		}
 		m.n = len(all) + 1

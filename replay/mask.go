@@ -12,8 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxMasks bounds the masks of a replay.
-const MaxMasks = 32
+// MaxMasks bounds the masks of a replay, MaxMatches how often a pattern counts in a
+// stream or datagram: what it matches after that is compared.
+const (
+	MaxMasks   = 32
+	MaxMatches = 1 << 16
+)
 
 // Mask leaves runs of the captured bytes out of the comparison. The live side may
 // have other bytes there, but as many: a mask never moves what follows. Make one
@@ -73,11 +77,12 @@ func latin1(b []byte) string {
 	if !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf }) {
 		return string(b)
 	}
-	r := make([]rune, len(b))
-	for i, x := range b {
-		r[i] = rune(x)
+	var s strings.Builder
+	s.Grow(len(b) + len(b)/2)
+	for _, x := range b {
+		s.WriteRune(rune(x))
 	}
-	return string(r)
+	return s.String()
 }
 
 // span is a run of captured bytes that a mask covers.
@@ -109,7 +114,6 @@ func isDate(s string) bool {
 func spansOf(masks []*Mask, data, peer []byte) (out []span) {
 	messages := parseHTTP(data, peer)
 	var text string
-	var offsets []int64 // of the text's bytes, if it is not the data's
 	for _, m := range masks {
 		if m.expr == nil {
 			for i := range messages {
@@ -122,14 +126,11 @@ func spansOf(masks []*Mask, data, peer []byte) (out []span) {
 			continue
 		}
 		if text == "" {
-			text, offsets = withOffsets(data)
+			text = latin1(data)
 		}
-		for _, at := range m.expr.FindAllStringIndex(text, -1) {
-			from, to := int64(at[0]), int64(at[1])
-			if offsets != nil {
-				from, to = offsets[from], offsets[to]
-			}
-			if from < to {
+		w := walker{data: data}
+		for _, at := range m.expr.FindAllStringIndex(text, MaxMatches) {
+			if from, to := w.offset(at[0]), w.offset(at[1]); from < to {
 				out = append(out, span{from, to, m})
 			}
 		}
@@ -145,19 +146,22 @@ func spansOf(masks []*Mask, data, peer []byte) (out []span) {
 	})
 }
 
-// withOffsets is the data as [latin1] writes it, and where in the data each of its
-// bytes is; nil if it is the same.
-func withOffsets(data []byte) (text string, offsets []int64) {
-	if text = latin1(data); len(text) == len(data) {
-		return text, nil
-	}
-	for i, b := range data {
-		offsets = append(offsets, int64(i))
-		if b >= utf8.RuneSelf {
-			offsets = append(offsets, int64(i))
+// walker finds the offsets in data of places in what [latin1] makes of it, in their
+// order.
+type walker struct {
+	data     []byte
+	at, text int
+}
+
+func (w *walker) offset(text int) int64 {
+	for w.text < text {
+		if w.data[w.at] >= utf8.RuneSelf {
+			w.text++
 		}
+		w.text++
+		w.at++
 	}
-	return text, append(offsets, int64(len(data)))
+	return int64(w.at)
 }
 
 // matcher compares what a live side says, piece by piece and in order, with what is

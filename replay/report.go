@@ -205,6 +205,7 @@ func (r *Report) finish(e *engine, err error) {
 			same++
 		}
 	}
+	r.countQuiet(e)
 	e.judgeFrames()
 	e.keepTime()
 	r.overtime(e)

@@ -58,6 +58,7 @@ type trail struct {
 	n      int                // seen
 	asked  []*Divergence      // that want to know what follows
 	clock  stopwatch
+	acks   int // of the live end that say nothing else
 }
 
 // maxTrails bounds the pairs of ends that are watched.
@@ -105,6 +106,9 @@ func (t *trail) see(d *pcap.Decoded, s sighting, frame []byte) {
 	*slot = s
 	t.n++
 	t.clock.see(d, s.live, s.at)
+	if s.live && d.TCP != nil && d.TCP.Flags&^pcap.PSH == pcap.ACK && len(d.Payload) == 0 && len(d.TCP.Options.SACK) == 0 {
+		t.acks++
+	}
 	if d.TCP != nil && d.TCP.Flags.Has(pcap.SYN) && len(t.syns) < 2 {
 		t.syns = append(t.syns, s.clone())
 	}
