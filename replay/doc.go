@@ -103,7 +103,8 @@
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
-//	open-order            a connection or first datagram of the live side before one that is earlier in the capture
+//	open-order            a connection or first datagram of the live side before one that is earlier in the capture,
+//	                      by its port or by its first bytes
 //	dns-id                another ID of a query of the live side
 //	dns-retry             a query more or less than in the capture that repeats one
 //	vlan                  a played frame's VLAN tags, left out

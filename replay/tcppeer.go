@@ -48,6 +48,8 @@ type tcpPeer struct {
 	lastWin uint16
 	turns   []turn
 	match   *matcher // of in
+	// What is added to captured sequence numbers and timestamps of ours.
+	seqAdd, tsAdd uint32
 
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
@@ -331,6 +333,9 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 // accept compares bytes that are next in the stream, and a FIN after them.
 func (p *tcpPeer) accept(data []byte, fin bool) {
 	p.progress()
+	if len(data) > 0 {
+		p.adopt(data)
+	}
 	offset := p.got - 1
 	want := p.in.Data[min(offset, int64(len(p.in.Data))):]
 	same := p.match.match(offset, data)

@@ -239,7 +239,7 @@ func (p *tcpPeer) reack(at int64, n int) {
 
 // send sends a captured segment with its numbers mapped.
 func (p *tcpPeer) send(s *segment) {
-	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal}
+	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal + p.tsAdd, AddSeq: p.seqAdd}
 	if s.ack >= 0 {
 		ack := s.ack
 		if len(s.sack) == 0 {
@@ -277,7 +277,7 @@ func (p *tcpPeer) send(s *segment) {
 	if !s.Flags.Has(pcap.SYN) && p.out.syn != nil && p.in.syn != nil && p.out.syn.WindowScale > 0 && p.in.syn.WindowScale >= 0 && !p.scales {
 		patch.SetWindow, patch.Window = true, uint16(min(int(s.Window)<<p.out.syn.WindowScale, 65535))
 	}
-	p.tsval, p.lastWin = s.Options.TSVal, s.Window
+	p.tsval, p.lastWin = s.Options.TSVal+p.tsAdd, s.Window
 	parts := [][]byte{s.packet}
 	if len(s.packet) > p.e.mtu {
 		parts = splitSegment(s.packet, p.e.mtu)
