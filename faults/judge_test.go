@@ -389,3 +389,31 @@ func TestUntouchedFramesAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// Nor does one that no filter of ten rules of every model matches, on any cable.
+func TestFramesThatNoFilterMatchesAllocateNothing(t *testing.T) {
+	for _, m := range models {
+		if strings.Contains(m.rule, " if ") {
+			continue
+		}
+		l := newLAN(t, 3)
+		var rules []*faults.Compiled
+		for range 10 {
+			rules = append(rules, l.compile(m.rule+miss))
+		}
+		f := &vswitch.Frame{Data: udp(client, server, 1, 1, 8), From: l.ports[client], At: l.world.Start()}
+		n := testing.AllocsPerRun(200, func() {
+			f.Seq++
+			for _, c := range rules {
+				for _, to := range []*vswitch.Port{nil, l.ports[server], l.ports[spy]} {
+					if v := c.Judge(f, to); !v.IsZero() {
+						t.Fatalf("%q: %s", c.Rule(), verdictText(v))
+					}
+				}
+			}
+		})
+		if n != 0 || rules[0].Matched() != 0 {
+			t.Errorf("%q: %v allocations per frame, matched %d", rules[0].Rule(), n, rules[0].Matched())
+		}
+	}
+}
