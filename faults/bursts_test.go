@@ -110,6 +110,30 @@ func TestGilbertLosesItsShare(t *testing.T) {
 	}
 }
 
+// What hits a frame of a state has nothing to do with where the chain goes then: of
+// neighbours both are hit as often as independence given the states says.
+//
+// The pairs are correlated no longer than the states: n of them have at most the variance
+// P(1-P)·n·(2 + (1+λ)/(1-λ)). 4 standard errors.
+func TestHitsDoNotMoveTheChain(t *testing.T) {
+	const n, p, r, b = 60_000, 0.2, 0.3, 0.5
+	for _, rule := range []string{"drop gemodel 20% 30% 50%", "drop markov good=0% bad=50% good>bad=20% bad>good=30%"} {
+		h := hits(t, 6, rule, n)
+		both := 0
+		for i := range n - 1 {
+			if h[i] && h[i+1] {
+				both++
+			}
+		}
+		want := p / (p + r) * b * (1 - r) * b
+		forget := 1 - p - r
+		bound := 4 * math.Sqrt(want*(1-want)/n*(2+(1+forget)/(1-forget)))
+		if got := float64(both) / n; math.Abs(got-want) > bound {
+			t.Errorf("%q: of %.4f neighbours both are hit, want %.4f ± %.4f", rule, got, want, bound)
+		}
+	}
+}
+
 // wantGeometric checks the mean of independent lengths that end with probability p
 // after each frame: 1/p, with a standard deviation of √(1-p)/p each.
 func wantGeometric(t *testing.T, what string, lengths []int, p float64) {

@@ -109,6 +109,30 @@ func TestDelaysAreNeverNegative(t *testing.T) {
 	}
 }
 
+// How long a frame is delayed, or padded, has nothing to do with what made it one of those
+// that are: each of 8 parts of the range is as likely, within its exact binomial interval.
+func TestVictimsAreTreatedAlike(t *testing.T) {
+	const n = 40_000
+	for rule, part := range map[string]func(v vswitch.Verdict) int{
+		"delay 20% 8ms jitter 4ms": func(v vswitch.Verdict) int { return int((v.Delay - 4*time.Millisecond) / time.Millisecond) },
+		"pad 20% 1..8B":            func(v vswitch.Verdict) int { return v.Pad - 1 },
+	} {
+		counts := make([]int, 8)
+		total := 0
+		sample(t, 5, rule, n, func(v vswitch.Verdict) float64 {
+			if !v.IsZero() {
+				total++
+				counts[min(part(v), 7)]++
+			}
+			return 0
+		})
+		low, high := binomialInterval(total, 1./8, 1e-5)
+		if slices.Min(counts) < low || slices.Max(counts) > high {
+			t.Errorf("%q: %v, want %d to %d each", rule, counts, low, high)
+		}
+	}
+}
+
 // Neighbours' jitter is correlated as asked for. Its spread shrinks with that by
 // √((1-r)/(1+r)), as in netem.
 //
