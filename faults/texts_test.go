@@ -1,10 +1,36 @@
 package faults_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/vnreplay/vnreplay/faults"
 )
+
+// Where a piece of a word is missing, the error is about the word, not about the end of
+// the rule.
+func TestErrorsAboutMissingPiecesNameTheWord(t *testing.T) {
+	for text, want := range map[string]string{
+		"drop markov = a=1%":             `column 13, "=": a chain is written`,
+		"drop markov a= b=1%":            `column 13, "a=": a probability is`,
+		"drop markov a=1% b=1% >b=1% x":  `column 23, ">b=1%": no such state`,
+		"drop markov a=1% b=1% a>=1% x":  `column 23, "a>=1%": no such state`,
+		"drop markov a=1% b=1% a>b= x":   `column 23, "a>b=": a probability is`,
+		"pad 5.. to server":              `column 5, "5..": the padding is`,
+		"delay places :5ms from client":  `column 14, ":5ms": a frame's place is a whole number`,
+		"delay places 3: from client":    `column 15, ":": not a unit of time`,
+		"rate 5mbit queue p from client": `column 18, "p": the number of frames that may wait is a whole number`,
+	} {
+		_, err := faults.Parse(text)
+		var e *faults.SyntaxError
+		if !errors.As(err, &e) || !strings.HasPrefix(e.Error(), "fault rule, "+want) {
+			t.Errorf("%q: got %v\nwant %s", text, err, want)
+			continue
+		}
+		checkSyntaxError(t, text, e)
+	}
+}
 
 // A window that is all of the run is none: "up" without another says nothing, and
 // what is printed without it means the same.
