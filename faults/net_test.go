@@ -140,19 +140,6 @@ func (l *lan) run(traffic []sent) {
 	})
 }
 
-// runBatches sends n frames, as fast as they are taken.
-func (l *lan) runBatches(n int, batch []sent) {
-	l.t.Helper()
-	l.script(func() {
-		for ; n > 0; n -= len(batch) {
-			for _, s := range batch[:min(n, len(batch))] {
-				l.send(s.from, s.data)
-			}
-			l.sleep(time.Millisecond)
-		}
-	})
-}
-
 // script runs the world with one application, which is fn.
 func (l *lan) script(fn func()) {
 	l.t.Helper()
