@@ -69,3 +69,19 @@ func TestTablesAreRead(t *testing.T) {
 		t.Errorf("a rule without tables becomes %v, %v", again, err)
 	}
 }
+
+// The name of a file is printed as it is read, whatever is in it but a quote.
+func TestTablesHaveNames(t *testing.T) {
+	for _, name := range []string{"wifi.dist", "normal", "1,2", "jitter corr 5%", "ä:/\\'"} {
+		text := `delay 40ms jitter 8ms table "` + name + `"`
+		r := mustParse(t, text)
+		if r.String() != text || len(r.Tables()) != 1 || r.Tables()[0] != name {
+			t.Errorf("%q is read as %q, with %q", text, r, r.Tables())
+		}
+	}
+	for _, name := range []string{`""`, `wi"fi`, `wifi"`} {
+		if r, err := faults.Parse("delay 40ms jitter 8ms table " + name); err == nil {
+			t.Errorf("table %s is read as %q, with %q", name, r, r.Tables())
+		}
+	}
+}
