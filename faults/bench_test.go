@@ -53,7 +53,7 @@ func BenchmarkRules(b *testing.B) {
 		rules []string
 	}{
 		{"idle", []string{"drop 0% from client", "drop 0% to server", "duplicate 0% from client", "corrupt 0%", "drop nth 1000000000000 to all"}},
-		{"other port", []string{"drop from server", "delay 9ms from server", "corrupt to spy"}},
+		{"other port", []string{"drop from spy", "delay 9ms from spy", "corrupt to spy"}},
 		{"filter, no match", []string{"drop" + miss, "delay 40ms jitter 10ms normal to all" + miss, "rate 10mbit from client" + miss, "corrupt to server" + miss, "drop gemodel 1% 25%" + miss}},
 		{"filter, match", []string{`drop 0% if "udp and src host 10.0.0.1"`, `corrupt 0% to server if "udp dst port 53"`, `drop every 1000000000 if "ip and not tcp"`}},
 	} {
