@@ -222,7 +222,7 @@ func (generator) filters(t *rapid.T) (options []string) {
 	}
 	if number(t, "if?", 0, 3) == 0 {
 		options = append(options, `if "`+pick(t, "if", "udp", "udp src port 1", "not ether broadcast", "src host 10.0.0.1", "greater 55",
-			"udp  port 0 or udp port 2", "host 10.9.9.9", "vlan 5 and udp", "")+`"`)
+			"udp  port 0 or udp port 2", "host 10.9.9.9", "vlan 5 and udp")+`"`)
 	}
 	return options
 }

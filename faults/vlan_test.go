@@ -26,8 +26,8 @@ func TestVLANIsTheOuterTags(t *testing.T) {
 		"drop vlan 4095":               "4095",
 		"drop vlan 0":                  "0",
 		"drop vlan 6":                  "",
-		`drop vlan 5 if "udp"`:         "", // tcpdump looks behind a tag only if told to
-		`drop vlan 5 if "vlan and ip"`: "5 5-with-priority",
+		`drop vlan 5 if "udp"`:         "5 5-with-priority", // what is behind the tag
+		`drop vlan 5 if "vlan and ip"`: "5-outer 5-service",
 		"drop vlan 5 to server":        "5 5-with-priority 5-outer 5-service",
 	} {
 		l := newLAN(t, 1)

@@ -229,8 +229,8 @@ func TestAmountsCountFramesOnce(t *testing.T) {
 	}
 }
 
-// A rule is turned on and off in a run, from one frame to the next. While it is off it
-// counts nothing: its places and amounts go on where they stopped; time does not stop.
+// A rule is turned on and off in a run, from one frame to the next. While it is off
+// its places stand still; its amounts go on, as time does.
 func TestRulesAreTurnedOnAndOff(t *testing.T) {
 	for _, c := range []struct{ rule, want string }{
 		{"drop", "1..4 9..12"},
@@ -238,8 +238,8 @@ func TestRulesAreTurnedOnAndOff(t *testing.T) {
 		{"drop nth 2,5", "2 9"},
 		{"drop off nth 2,5", "10"},
 		{"drop after 3 frames", "4 9..12"},
-		{"drop off after 3 frames", "12"},
-		{"drop until 6 frames", "1..4 9..10"},
+		{"drop off after 3 frames", "9..12"},
+		{"drop until 6 frames", "1..4"},
 		{"drop after 2 frames for 8ms", "3..4 9"}, // from 2ms to 10ms
 		{"drop during 3ms..11ms", "3..4 9..10"},
 		{"down client off", "9..12"},
