@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
 	"github.com/vnreplay/vnreplay/pcap"
@@ -57,7 +58,9 @@ func (b *bar) draw() {
 	if b.w == nil {
 		return
 	}
-	text := fmt.Sprintf("[%d/%d]", b.over, b.total)
+	const long = 20
+	done := b.over * long / b.total
+	text := fmt.Sprintf("[%s%s] %d/%d", strings.Repeat("=", done), strings.Repeat(" ", long-done), b.over, b.total)
 	if b.bad > 0 {
 		text += fmt.Sprintf(" %d not ok", b.bad)
 	}

@@ -90,6 +90,7 @@ func one(ctx context.Context, path string, o Options) Result {
 	cmd := o.Command(path)
 	out, errs := &bounded{most: 8 << 20}, &bounded{most: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.WaitDelay = patience // whoever else holds its output open
 	err := cmd.Start()
 	var late bool
 	if err == nil {

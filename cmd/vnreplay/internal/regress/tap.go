@@ -44,8 +44,10 @@ func (t *TAP) Result(r Result) error {
 		field("outcome", string(r.Outcome))
 		fmt.Fprintf(&b, "  exit_status: %d\n  duration_ms: %d\n", r.Outcome.Status(), r.Took.Milliseconds())
 		if lines := r.details(); len(lines) > 0 {
-			// The 2 says how far it is indented: its first line may be so, too.
-			b.WriteString("  report: |2\n")
+			// How far the block is indented, its first line says; prove knows no
+			// other way.
+			lines[0] = strings.TrimLeft(lines[0], " ")
+			b.WriteString("  report: |\n")
 			for _, line := range lines {
 				b.WriteString("    " + line + "\n")
 			}
