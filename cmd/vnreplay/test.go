@@ -298,7 +298,7 @@ func (t *tester) end(results []regress.Result, took time.Duration, untested []st
 
 func stackOnly(results []regress.Result) (n int) {
 	for _, r := range results {
-		if r.StackOnly {
+		if r.StackOnly && r.Outcome != regress.Wrong {
 			n++
 		}
 	}
