@@ -74,6 +74,9 @@ func testCommand() *cli.Command {
 	}
 }
 
+// reading is how long a process may take beside the run: it reads a capture.
+const reading = 30 * time.Second
+
 // tester is one call of the verb test.
 type tester struct {
 	jobs             int
@@ -149,11 +152,12 @@ func (t *tester) run(ctx context.Context, dirs []string, filter string) error {
 	began, bar := time.Now(), newBar(t.stderr, len(paths))
 	var werr error
 	results := regress.Run(ctx, paths, regress.Options{
-		Jobs: t.jobs, Limit: t.wall + 5*time.Second, // it is within its own limit, or it hangs
+		Jobs: t.jobs, Limit: t.wall + reading, // it is within its own limit, or it hangs
 		Command: func(path string) *exec.Cmd { return t.command(path, path, recordingOf(kept, path)) },
 		Began:   func(path string, _ *regress.Result) { bar.began(path) },
 		Ended:   func(path string, r *regress.Result) { bar.ended(path, r.Outcome) },
 		Done: func(r regress.Result) {
+			t.shown(&r, kept)
 			bar.clear()
 			if err := show(r); werr == nil {
 				werr = err
@@ -162,6 +166,9 @@ func (t *tester) run(ctx context.Context, dirs []string, filter string) error {
 		},
 	})
 	bar.clear()
+	for i := range results {
+		t.shown(&results[i], kept)
+	}
 	discard(results)
 	if werr == nil {
 		werr = t.end(results, time.Since(began), untested(paths, captures), filter != "")
@@ -223,6 +230,14 @@ func (t *tester) keeps() (dir string, discard func([]regress.Result), err error)
 	}, nil
 }
 
+// shown makes the path of a recording what the user would call it: the processes
+// need it from the root.
+func (t *tester) shown(r *regress.Result, kept string) {
+	if rel, err := filepath.Rel(kept, r.Recording); t.artifacts != "" && r.Recording != "" && err == nil {
+		r.Recording = filepath.Join(t.artifacts, rel)
+	}
+}
+
 // removeEmpty removes a directory and those above it, below top, that are empty.
 func removeEmpty(dir, top string) {
 	for strings.HasPrefix(dir, top+string(filepath.Separator)) && os.Remove(dir) == nil {
@@ -231,10 +246,11 @@ func removeEmpty(dir, top string) {
 }
 
 // recordingOf is where the recording of a regression goes: as the regressions
-// lie, so that no two are one.
+// lie, so that no two are one, under a name that is no capture's, should dir be
+// where they are.
 func recordingOf(dir, path string) string {
 	name := strings.ReplaceAll(regress.Name(filepath.ToSlash(path)), "../", "up/")
-	return filepath.Join(dir, filepath.FromSlash(name)+".pcapng")
+	return filepath.Join(dir, filepath.FromSlash(name)+regress.FailedSuffix)
 }
 
 // command is the process of one regression, in its directory. name is what the

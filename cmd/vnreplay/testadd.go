@@ -86,6 +86,9 @@ func (a *adder) add(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(a.to); err != nil {
+		defer os.Remove(a.to) // if it stays empty
+	}
 	if err := os.MkdirAll(a.to, 0o777); err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
@@ -108,8 +111,11 @@ func (a *adder) add(ctx context.Context) error {
 	}
 	staged := filepath.Join(stage, expectation)
 	// The first time, whatever is measured will do.
-	any := []regress.Figure{{Key: "synthetic-acks", Value: `">=0"`}}
-	if err := os.WriteFile(staged, []byte(a.text(head, any)), 0o666); err != nil {
+	var whatever []regress.Figure
+	if a.verdict == regress.Same {
+		whatever = []regress.Figure{{Key: "synthetic-acks", Value: `">=0"`}}
+	}
+	if err := os.WriteFile(staged, []byte(a.text(head, whatever)), 0o666); err != nil {
 		return err
 	}
 	r := a.try(ctx, staged, filepath.Join(a.to, expectation))
@@ -256,9 +262,9 @@ func (a *adder) text(head string, figures []regress.Figure) string {
 func (a *adder) try(ctx context.Context, path, name string) (out regress.Result) {
 	t := tester{wall: a.wall}
 	regress.Run(ctx, []string{path}, regress.Options{
-		Jobs: 1, Limit: a.wall + 5*time.Second,
+		Jobs: 1, Limit: a.wall + reading,
 		Command: func(path string) *exec.Cmd {
-			recording := filepath.Join(filepath.Dir(path), "replay.pcapng")
+			recording := filepath.Join(filepath.Dir(path), ".trial", "replay.pcapng") // no file of the regression's
 			if abs, err := filepath.Abs(recording); err == nil {
 				recording = abs
 			}

@@ -136,27 +136,29 @@ const MaxText = scenario.MaxText
 // returns the files that an application names, or why no expectation file may
 // name that application.
 func Load(path, name string, appFiles func(app string) ([]string, error)) (*Expectation, error) {
-	info, err := os.Stat(path)
+	// What is read is what stands there: an os.Root follows no link out of it.
+	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return nil, err
+	}
+	defer dir.Close()
+	base := filepath.Base(path)
+	info, err := dir.Stat(base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, cause(err))
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
 		return nil, fmt.Errorf("%s: not a regular file", name)
 	}
-	f, err := os.Open(path)
+	f, err := dir.Open(base)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, cause(err))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, MaxText+1))
 	f.Close()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
 	x := &Expectation{}
 	if x.doc, err = scenario.Decode(text, name, "an expectation file", "capture, live and expect", x); err != nil {
 		return nil, err
@@ -164,7 +166,7 @@ func Load(path, name string, appFiles func(app string) ([]string, error)) (*Expe
 	if err := x.check(); err != nil {
 		return nil, err
 	}
-	return x, x.checkFiles(dir, strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), appFiles)
+	return x, x.checkFiles(dir, Name(base), appFiles)
 }
 
 // check looks at what does not concern files.
@@ -203,6 +205,9 @@ func (x *Expectation) check() error {
 	if v := x.Expect.Verdict; v != "" && v != Same && v != Diverged {
 		return x.doc.Errorf([]string{"expect", "verdict"}, "want same or diverged")
 	}
+	if x.Expect.Verdict == Diverged && x.Expect != (Figures{Verdict: Diverged}) {
+		return x.doc.ErrorfKey([]string{"expect", "verdict"}, "figures are expected of a replay that is the same: leave them out beside diverged")
+	}
 	return nil
 }
 
@@ -210,9 +215,8 @@ func (x *Expectation) check() error {
 var extensions = []string{".pcapng", ".pcap", ".cap", ".pcapng.gz", ".pcap.gz", ".cap.gz", ".pcapng.zst", ".pcap.zst"}
 
 // checkFiles finds the files without a name, base being the expectation's own
-// without its extension, and checks that all are there.
+// without its suffix, and checks that all are there.
 func (x *Expectation) checkFiles(dir *os.Root, base string, appFiles func(string) ([]string, error)) error {
-	base = strings.TrimSuffix(base, filepath.Ext(base)) // .vnr
 	sameName := func(key string) (string, error) {
 		var there []string
 		for _, ext := range extensions {
@@ -278,15 +282,20 @@ func (x *Expectation) beside(dir *os.Root, file string, path ...string) error {
 	case errors.Is(err, os.ErrNotExist):
 		return &missing{x.doc.Errorf(path, "%s: no such file", file)}
 	case err != nil:
-		var why *os.PathError
-		if errors.As(err, &why) {
-			err = why.Err
-		}
-		return x.doc.Errorf(path, "%s: %v", file, err)
+		return x.doc.Errorf(path, "%s: %v", file, cause(err))
 	case !info.Mode().IsRegular():
 		return x.doc.Errorf(path, "%s: not a regular file", file)
 	}
 	return nil
+}
+
+// cause is an error without the path that the system was asked for.
+func cause(err error) error {
+	var in *os.PathError
+	if errors.As(err, &in) {
+		return in.Err
+	}
+	return err
 }
 
 // missing is an error about a file that is not there.

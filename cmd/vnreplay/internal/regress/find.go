@@ -13,6 +13,10 @@ import (
 // Suffixes of expectation files. The first is the one that is written.
 var Suffixes = []string{".vnr.yaml", ".vnr.yml"}
 
+// FailedSuffix ends the names of recordings of what failed: they are nobody's
+// capture.
+const FailedSuffix = ".failed.pcapng"
+
 // IsExpectation reports whether a file is one by its name.
 func IsExpectation(path string) bool {
 	return slices.ContainsFunc(Suffixes, func(s string) bool { return strings.HasSuffix(path, s) })
@@ -61,6 +65,7 @@ func Find(paths []string) (found, captures []string, err error) {
 				if strings.HasPrefix(d.Name(), ".") && d.Name() != "." && d.Name() != ".." && filepath.Clean(path) != filepath.Clean(root) {
 					return fs.SkipDir
 				}
+			case strings.HasSuffix(path, FailedSuffix):
 			case IsExpectation(path):
 				add(&found, path)
 			case slices.ContainsFunc(extensions, func(ext string) bool { return strings.HasSuffix(path, ext) }):
