@@ -1,6 +1,7 @@
 package pcap
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -28,7 +29,7 @@ import (
 
 // input reads bytes and knows where it is.
 type input struct {
-	r    io.Reader
+	r    *bufio.Reader
 	name string
 	zip  bool  // off counts uncompressed bytes
 	off  int64 // bytes consumed by whole blocks
@@ -44,7 +45,10 @@ func (in *input) fill(n int) error {
 		have := len(in.buf)
 		want := min(n-have, step)
 		if cap(in.buf)-have < want {
-			in.buf = append(in.buf, make([]byte, want)...)[:have]
+			// Doubled, so that what is thrown away on the way is no more than n.
+			more := make([]byte, have, max(have+want, min(2*have, n)))
+			copy(more, in.buf)
+			in.buf = more
 		}
 		k, err := io.ReadFull(in.r, in.buf[have:have+want])
 		in.buf = in.buf[:have+k]
@@ -55,10 +59,25 @@ func (in *input) fill(n int) error {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return io.ErrUnexpectedEOF
 		default:
+			if bad, ok := err.(packError); ok {
+				return bad
+			}
 			return fmt.Errorf("%s: at %s: %w", in.name, atByte(in.off+int64(len(in.buf)), in.zip), err)
 		}
 	}
 	return nil
+}
+
+// ended turns the end of the input within a block into a TruncatedError, and what
+// cannot be decompressed into a FormatError; frames have been read.
+func (in *input) ended(err error, frames int) error {
+	if err == io.ErrUnexpectedEOF {
+		return &TruncatedError{Name: in.name, Offset: in.off, Size: in.off + int64(len(in.buf)), Frames: frames, Inflated: in.zip}
+	}
+	if bad, ok := err.(packError); ok {
+		return &FormatError{Name: in.name, Offset: in.off + int64(len(in.buf)), Frame: frames, Reason: bad.Error(), Kind: ErrDamaged, Inflated: in.zip}
+	}
+	return err
 }
 
 // scanned is what the scanner knows of the current block.
@@ -88,6 +107,7 @@ type ngScanner struct {
 	ifaces   []*Interface
 	base     int // the current section's first interface
 	kept     int // bytes of what these hold, roughly
+	others   []BlockCount
 }
 
 // Bounds of what is kept of a file while it is read. A file that a recording of
@@ -139,12 +159,12 @@ func (s *ngScanner) next() error {
 	s.cur = scanned{offset: s.off}
 	s.buf = s.buf[:0]
 	if err := s.fill(8); err != nil {
-		return s.ended(err)
+		return s.ended(err, s.frames)
 	}
 	section := binary.LittleEndian.Uint32(s.buf) == blockSection // the same in both orders
 	if section {
 		if err := s.fill(12); err != nil {
-			return s.ended(err)
+			return s.ended(err, s.frames)
 		}
 		switch uint32(byteOrderMagic) {
 		case binary.LittleEndian.Uint32(s.buf[8:]):
@@ -163,7 +183,7 @@ func (s *ngScanner) next() error {
 		return s.damaged("block of type %#x claims %d bytes; at most %d are read", kind, length, maxBlock)
 	}
 	if err := s.fill(int(length)); err != nil {
-		return s.ended(err)
+		return s.ended(err, s.frames)
 	}
 	if tail := s.order.Uint32(s.buf[length-4:]); tail != length {
 		return s.damaged("block of type %#x begins with length %d and ends with length %d", kind, length, tail)
@@ -177,14 +197,6 @@ func (s *ngScanner) next() error {
 	}
 	s.off += int64(length)
 	return nil
-}
-
-// ended turns the end of the input within a block into a TruncatedError.
-func (s *ngScanner) ended(err error) error {
-	if err == io.ErrUnexpectedEOF {
-		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames, Inflated: s.zip}
-	}
-	return err
 }
 
 // block decodes one block's body and says whether pcapgo is to see it.
@@ -204,6 +216,7 @@ func (s *ngScanner) block(kind uint32, body []byte) (serve bool, err error) {
 		// Wireshark gives these a frame number.
 		s.frames++
 	}
+	s.other(kind)
 	return false, nil
 }
 
@@ -259,7 +272,7 @@ func (s *ngScanner) interfaceBlock(body []byte) error {
 		case code == optIfTSOffset && len(value) == 8:
 			ifc.offset = int64(s.order.Uint64(value))
 		case code == optIfFCSLen && len(value) == 1:
-			ifc.FCSLen = int(value[0])
+			ifc.FCSLen = fcsOption(value[0])
 		}
 	})
 	if !ok {
