@@ -43,7 +43,7 @@ var classics = []classic{
 	// Interface index, protocol, packet type and a byte of padding follow the
 	// record's header.
 	{magic: magicKuznetzov, name: "Kuznetzov's, modified", more: 8},
-	{magic: magicIxiaHard, name: "Ixia lcap, hardware", nano: true, tail: 4},
+	{magic: magicIxiaHard, name: "Ixia lcap, hardware", tail: 4},
 	{magic: magicIxiaSoft, name: "Ixia lcap, software", tail: 4},
 }
 
@@ -140,7 +140,7 @@ func (s *pcapScanner) walk(b []byte, more int) (records, faults int) {
 		if s.order.Uint32(b[4:]) >= 1e6 {
 			faults++
 		}
-		if original > 128<<20 {
+		if original > 128<<20 || captured > original {
 			faults++
 		}
 		if captured > s.limit {

@@ -55,7 +55,8 @@ func unpack(br *bufio.Reader, p packing) (*bufio.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.r = z
+		z.Multistream(false)
+		in.r = &members{z: z, br: br}
 	case packedZstd:
 		// One decoder works in the caller's goroutine: none is left behind when a
 		// capture is not read to its end.
@@ -66,6 +67,36 @@ func unpack(br *bufio.Reader, p packing) (*bufio.Reader, error) {
 		in.r = z
 	}
 	return bufio.NewReaderSize(in, readBuffer), nil
+}
+
+// members are the members of a gzip file, one after the other. compress/gzip can
+// do that too, but takes a few bytes behind them for a member that was cut. Zeros
+// behind them are padding, as tape and disk images leave it.
+type members struct {
+	z  *gzip.Reader
+	br *bufio.Reader
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.z.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	switch head, err := m.br.Peek(2); {
+	case len(head) == 0 && err != io.EOF:
+		return n, err
+	case len(head) == 0, head[0] == 0:
+		return n, io.EOF
+	case len(head) == 1 && head[0] == 0x1f:
+		return n, io.ErrUnexpectedEOF
+	case packingOf(head) != packedGzip:
+		return n, packError("gzip: what follows the compressed data is not gzip")
+	}
+	if err = m.z.Reset(m.br); err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	m.z.Multistream(false)
+	return n, err
 }
 
 // inflated is a decompressed stream with a bound. The end of a cut stream is
@@ -89,10 +120,9 @@ func (i *inflated) Read(p []byte) (int, error) {
 	case i.n > i.most:
 		return 0, packError(fmt.Sprintf("expands to more than %d bytes; if that is true, decompress it into a file first", i.most))
 	case err == nil, err == io.EOF, err == io.ErrUnexpectedEOF:
+	case errors.As(err, new(packError)):
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		err = packError(fmt.Sprintf("zstd: decompressing it takes more than %d MiB of memory; if it is yours: zstd -dc --long=31 FILE | vnreplay show -", maxWindow>>20))
-	case i.pack == packedGzip && errors.Is(err, gzip.ErrHeader):
-		err = packError("gzip: what follows the compressed data is not gzip")
 	case i.pack == packedGzip:
 		err = packError(err.Error()) // says gzip, or flate
 	default:

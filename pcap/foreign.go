@@ -88,6 +88,8 @@ func notCapture(name string, head []byte, packed packing) error {
 	switch {
 	case isERF(head):
 		e.Reason = fmt.Sprintf("it looks like an Endace ERF file (%x); %s", short, byEditcap)
+	case isCommView(head):
+		e.Reason = fmt.Sprintf("it looks like a CommView file (%x); %s", short, byEditcap)
 	case isText(head):
 		e.Reason = fmt.Sprintf("starts with %x, which is text; %s; of a hex dump, text2pcap makes one", short, wanted)
 	default:
@@ -98,7 +100,8 @@ func notCapture(name string, head []byte, packed packing) error {
 
 // isERF reports whether head looks like records of the extensible record format,
 // which has no magic number: little-endian seconds in bytes 4 to 7, a type, and the
-// record's length in bytes 10 and 11, of which two in a row must make sense.
+// record's length in bytes 10 and 11, of which two in a row must make sense. A file
+// may begin with a record of metadata, type 27, that has no time.
 func isERF(head []byte) bool {
 	var last uint32
 	n := 0
@@ -107,6 +110,9 @@ func isERF(head []byte) bool {
 			break
 		}
 		sec, kind, size := binary.LittleEndian.Uint32(head[4:]), head[8]&0x7f, int(binary.BigEndian.Uint16(head[10:]))
+		if n == 0 && kind == 27 && binary.LittleEndian.Uint64(head) == 0 && size%8 == 0 && size > 16 {
+			return true
+		}
 		if kind == 0 || kind > 48 || size < 16 || sec < 1<<28 || n > 0 && sec-last > 1<<20 {
 			return false
 		}
@@ -116,6 +122,20 @@ func isERF(head []byte) bool {
 		head = head[size:]
 	}
 	return n == 2 || n == 1 && len(head) == 0
+}
+
+// isCommView reports whether head looks like the first packet of a CommView file,
+// of which neither version has a magic number: lengths, then a date.
+func isCommView(head []byte) bool {
+	if len(head) < 12 {
+		return false
+	}
+	date := func(b []byte) bool {
+		year := binary.LittleEndian.Uint16(b)
+		return year > 1990 && year < 2200 && b[2] >= 1 && b[2] <= 12 && b[3] >= 1 && b[3] <= 31 && b[4] < 24 && b[5] < 60 && b[6] < 61
+	}
+	first, second := binary.LittleEndian.Uint16(head), binary.LittleEndian.Uint16(head[2:])
+	return second == 0 && date(head[4:]) || first <= second && second > 0 && head[4] == 0 && date(head[5:])
 }
 
 // isText reports whether all of head, of which the last rune may be cut, is text.
