@@ -198,13 +198,9 @@ func TestACutGzipFile(t *testing.T) {
 	}
 }
 
+// FuzzReader: no input makes the reader panic, hang, or take memory out of proportion.
+// The samples of TestFormats are among its seeds, in testdata/fuzz.
 func FuzzReader(f *testing.F) {
-	small := newNg(binary.BigEndian)
-	small.section(small.option(1, []byte("c"))).iface(1, small.option(9, []byte{9})).packet(0, 1, "abc", small.option(2, small.words(1)))
-	f.Add(small.Bytes())
-	f.Add(classic(binary.LittleEndian, 0xa1b2c3d4, 1))
-	f.Add(classic(binary.BigEndian, 0xa1b23c4d, 113))
-	f.Add(zipped(f, small.Bytes()))
 	for _, name := range []string{"public-26-multi-if-le.pcapng", "public-27-multi-section-be.pcapng"} {
 		b, err := os.ReadFile(captures + name)
 		ok(f, err)
@@ -212,21 +208,11 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add(everyClause(f).wire.Bytes()[:2000])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := pcap.NewReader(bytes.NewReader(b), "in")
-		if err != nil {
+		_, _ = swallow(t, b, 8<<20)
+		if len(b) > 1<<16 {
 			return
 		}
-		last := 0
-		for p, err := range r.Packets() {
-			if err != nil {
-				break
-			}
-			if p.Number <= last || p.OrigLen < len(p.Data) || p.Interface >= len(r.Interfaces()) || p.Offset < 0 {
-				t.Fatalf("packet %+v after %d", p, last)
-			}
-			last = p.Number
-		}
-		if r, err = pcap.NewReader(bytes.NewReader(b), "in"); err == nil {
+		if r, err := pcap.NewReader(bytes.NewReader(b), "in"); err == nil {
 			_ = pcap.ViewFull(io.Discard, r)
 		}
 	})

@@ -290,6 +290,27 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestSeeds keeps the samples, with -update, as seeds of FuzzReader.
+func TestSeeds(t *testing.T) {
+	for _, s := range slices.Concat(classicSamples(t), linkSamples(), ngSamples()) {
+		name := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return '-'
+		}, s.name)
+		path := filepath.Join("testdata", "fuzz", "FuzzReader", name)
+		seed := fmt.Sprintf("go test fuzz v1\n[]byte(%q)\n", s.b)
+		if *updateDissect {
+			ok(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			ok(t, os.WriteFile(path, []byte(seed), 0o644))
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%v (write it with -update)", err)
+		}
+	}
+}
+
 // reading is what is made of a file, as lines of a page and as rows to compare with
 // tshark's.
 func reading(b []byte) (text string, rows []string) {

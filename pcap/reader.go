@@ -214,11 +214,7 @@ func (r *Reader) Next() (*Packet, error) {
 		r.err = err
 		return nil, err
 	}
-	if len(r.packets) == 0 {
-		r.packets = make([]Packet, 64)
-	}
-	p := &r.packets[0]
-	r.packets = r.packets[1:]
+	p := r.packet(len(data) > dataChunk/4 || len(sc.comments) > 4)
 	ifc := r.src.interfaces()[iface]
 	*p = Packet{
 		Number:    sc.frame,
@@ -239,6 +235,20 @@ func (r *Reader) Next() (*Packet, error) {
 	return p, nil
 }
 
+// packet returns a new packet. They are made in chunks; a chunk is alive while one of
+// its packets is, so a packet that holds much gets an allocation of its own.
+func (r *Reader) packet(large bool) *Packet {
+	if large {
+		return new(Packet)
+	}
+	if len(r.packets) == 0 {
+		r.packets = make([]Packet, 64)
+	}
+	p := &r.packets[0]
+	r.packets = r.packets[1:]
+	return p
+}
+
 // direction is in the two low bits of the flags word; 3 is not defined.
 func direction(flags uint32) Direction {
 	if d := Direction(flags & 3); d <= Outbound {
@@ -247,15 +257,17 @@ func direction(flags uint32) Direction {
 	return DirectionUnknown
 }
 
+// dataChunk is the size of the allocations that small packets' data is cut from.
+const dataChunk = 64 << 10
+
 // keep copies data into a chunk: an allocation per packet would cost more than
 // all the rest.
 func (r *Reader) keep(data []byte) []byte {
-	const chunk = 64 << 10
-	if len(data) > chunk/4 {
+	if len(data) > dataChunk/4 {
 		return slices.Clone(data)
 	}
 	if len(data) > len(r.data) {
-		r.data = make([]byte, chunk)
+		r.data = make([]byte, dataChunk)
 	}
 	n := copy(r.data, data)
 	kept := r.data[:n:n]
