@@ -33,21 +33,27 @@ func fcsLen(iface *Interface, flags uint32) int {
 }
 
 // Frame returns the frame without its frame check sequence, as far as it was
-// captured, and its length on the wire without that.
+// captured, and its length on the wire without that. Where the headers say that the
+// last bytes are payload, there is none, whatever the file says: Wireshark too takes
+// it from what follows the payload only.
 func (p *Packet) Frame() (data []byte, length int) {
 	if p.FCSLen == 0 || p.FCSLen > p.OrigLen {
 		return p.Data, p.OrigLen
 	}
 	length = p.OrigLen - p.FCSLen
 	n := min(length, len(p.Data))
-	return p.Data[:n:n], length
+	data = p.Data[:n:n]
+	if n < len(p.Data) && Decode(data).Missing > 0 && Decode(p.Data).Missing == 0 {
+		return p.Data, p.OrigLen
+	}
+	return data, length
 }
 
 // FCS checks the frame check sequence of an Ethernet frame (IEEE 802.3, 3.2.9). It
 // is SumAbsent if there is none, or not all of frame and sequence was captured.
 func (p *Packet) FCS() Sum {
 	data, length := p.Frame()
-	if p.FCSLen != 4 || len(data) < length || len(p.Data) < length+4 {
+	if p.FCSLen != 4 || len(data) < length || len(p.Data) != length+4 {
 		return SumAbsent
 	}
 	if binary.LittleEndian.Uint32(p.Data[length:]) == crc32.ChecksumIEEE(data) {

@@ -30,8 +30,8 @@ type sample struct {
 // Frames of the samples.
 var (
 	hwA, hwB = vswitch.MAC{2, 0, 0, 0, 0, 1}, vswitch.MAC{2, 0, 0, 0, 0, 2}
-	udp4       = udpFrame("10.0.0.1", "10.0.0.2")
-	udp6       = udpFrame("fd00::1", "fd00::2")
+	udp4     = udpFrame("10.0.0.1", "10.0.0.2")
+	udp6     = udpFrame("fd00::1", "fd00::2")
 )
 
 // udpFrame is an Ethernet frame with a UDP datagram of four bytes.
