@@ -93,6 +93,10 @@ func Load(path string) (*Capture, error) {
 // Read reads all of r. A file that is cut is not an error: what precedes the
 // cut is used, and Capture.Cut says so.
 func Read(r *pcap.Reader, name string) (*Capture, error) {
+	return readUpTo(r, name, MaxCaptureFrames, MaxCaptureBytes)
+}
+
+func readUpTo(r *pcap.Reader, name string, maxFrames, maxBytes int) (*Capture, error) {
 	c := &Capture{Name: name, Format: r.Format()}
 	total := 0
 	for {
@@ -113,10 +117,10 @@ func Read(r *pcap.Reader, name string) (*Capture, error) {
 			total += len(p.Data)
 		}
 		switch {
-		case total > MaxCaptureBytes:
-			return nil, fmt.Errorf("%s: frame %d: %w: more than %d bytes of frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, MaxCaptureBytes)
-		case len(c.Frames)+len(c.copies) > MaxCaptureFrames:
-			return nil, fmt.Errorf("%s: frame %d: %w: more than %d frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, MaxCaptureFrames)
+		case total > maxBytes:
+			return nil, fmt.Errorf("%s: frame %d: %w: more than %d bytes of frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, maxBytes)
+		case len(c.Frames)+len(c.copies) > maxFrames:
+			return nil, fmt.Errorf("%s: frame %d: %w: more than %d frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, maxFrames)
 		}
 	}
 }
