@@ -148,6 +148,9 @@ func Analyse(c *Capture) *Analysis {
 			}
 		}
 	}
+	for _, f := range a.parts.lost {
+		a.ignore("fragment of a datagram that is not whole", f)
+	}
 	return a.Analysis
 }
 
@@ -167,13 +170,7 @@ type analyser struct {
 }
 
 func (a *analyser) ignore(reason string, f *Frame) {
-	for i := range a.Ignored {
-		if a.Ignored[i].Reason == reason {
-			a.Ignored[i].Frames++
-			return
-		}
-	}
-	a.Ignored = append(a.Ignored, Skip{reason, 1, f.Number})
+	a.Ignored = countSkip(a.Ignored, reason, f.Number)
 }
 
 func (a *analyser) countSums(f *Frame) {
@@ -245,7 +242,7 @@ func (a *analyser) frame(f *Frame) {
 		a.ignore("ARP", f)
 		return
 	case f.IP == nil:
-		a.ignore("not IP", f)
+		a.ignore(f.notIP(), f)
 		return
 	case f.IP.Src.IsUnspecified() || !isHost(f.IP.Src):
 		a.ignore("from an unspecified, multicast or broadcast address", f)

@@ -29,6 +29,7 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	r.printDivergences(line)
 	r.printCoverage(line)
+	r.printUnusable(line)
 	if len(r.Normalised) > 0 {
 		var s []string
 		for _, c := range r.Normalised {

@@ -167,6 +167,8 @@ type replayOutcome struct {
 	Bytes         int64            `json:"bytes"`
 	Divergences   []jsonDivergence `json:"divergences"`
 	Normalised    map[string]int   `json:"normalised"`
+	Skipped       []jsonSkip       `json:"skipped"` // frames that are not usable
+	Clock         jsonClock        `json:"clock"`
 	Notes         []string         `json:"notes"`
 	Virtual       time.Duration    `json:"virtual_ns"`
 	Frames        uint64           `json:"frames"`
@@ -190,6 +192,9 @@ type jsonListing struct {
 	Conversations []jsonConversation `json:"conversations"`
 	Ignored       []jsonSkip         `json:"ignored"` // in no conversation
 	Skipped       []jsonSkip         `json:"skipped"` // not usable
+	Clock         jsonClock          `json:"clock"`
+	Format        string             `json:"format"`
+	Blocks        []string           `json:"other_blocks,omitempty"` // of a pcapng file, that are no packets
 	Cut           string             `json:"cut,omitempty"`
 }
 
@@ -211,15 +216,43 @@ type jsonConversation struct {
 }
 
 type jsonSkip struct {
-	Frames int    `json:"frames"`
-	First  int    `json:"first_frame"`
-	Reason string `json:"reason"`
+	Frames  int    `json:"frames"`
+	First   int    `json:"first_frame"`
+	Numbers []int  `json:"frame_numbers"` // of the first few
+	Reason  string `json:"reason"`
+}
+
+// jsonClock is what is wrong with the stamps of a capture.
+type jsonClock struct {
+	Backwards      int `json:"backwards"` // frames
+	FirstBackwards int `json:"first_backwards,omitempty"`
+	Ahead          int `json:"ahead"` // by more than 30 days
+	FirstAhead     int `json:"first_ahead,omitempty"`
+	Untimed        int `json:"untimed"`
+	FirstUntimed   int `json:"first_untimed,omitempty"`
+}
+
+func clockOf(c *replay.Capture) jsonClock {
+	return jsonClock{c.Backwards, c.FirstBackwards, c.Ahead, c.FirstAhead, c.Untimed, c.FirstUntimed}
+}
+
+// jsonSkips is a list of frames that were not used; it is never null.
+func jsonSkips(skips []replay.Skip) []jsonSkip {
+	out := []jsonSkip{}
+	for _, s := range skips {
+		out = append(out, jsonSkip{s.Frames, s.First, s.Numbers, s.Reason})
+	}
+	return out
 }
 
 func listing(a *replay.Analysis) jsonListing {
 	out := jsonListing{
 		Capture: a.Capture.Name, Frames: len(a.Capture.Frames), Endpoints: []jsonEndpoint{},
-		Conversations: []jsonConversation{}, Ignored: []jsonSkip{}, Skipped: []jsonSkip{},
+		Conversations: []jsonConversation{}, Ignored: jsonSkips(a.Ignored), Skipped: jsonSkips(a.Capture.Skipped),
+		Clock: clockOf(a.Capture), Format: a.Capture.Format,
+	}
+	for _, b := range a.Capture.Blocks {
+		out.Blocks = append(out.Blocks, b.String())
 	}
 	if a.Capture.Cut != nil {
 		out.Cut = oneLine(a.Capture.Cut)
@@ -230,12 +263,6 @@ func listing(a *replay.Analysis) jsonListing {
 	for _, c := range a.Conversations {
 		out.Conversations = append(out.Conversations, jsonConversation{
 			c.Number, c.Proto.String(), c.Ends, [2]int64{c.Bytes(0), c.Bytes(1)}, c.First, c.Last, c.Reason})
-	}
-	for _, s := range a.Ignored {
-		out.Ignored = append(out.Ignored, jsonSkip{s.Frames, s.First, s.Reason})
-	}
-	for _, s := range a.Capture.Skipped {
-		out.Skipped = append(out.Skipped, jsonSkip{s.Frames, s.First, s.Reason})
 	}
 	return out
 }
@@ -256,7 +283,8 @@ func (p *player) print(r *replay.Report, kept string) error {
 		return nil
 	}
 	out := replayOutcome{Verdict: r.Verdict.String(), Notes: append([]string{}, r.Notes...), Virtual: r.Virtual, Frames: r.Stats.Frames,
-		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept}
+		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept,
+		Skipped: jsonSkips(r.Capture.Skipped), Clock: clockOf(r.Capture)}
 	out.Same, out.Conversations, out.SameBytes, out.Bytes = r.Coverage()
 	if r.Err != nil {
 		out.Error = oneLine(r.Err)
