@@ -99,6 +99,9 @@ func (r *replaying) play(a *replay.Analysis) *replay.Report {
 	var report *replay.Report
 	var err error
 	r.inTurn(func() { report, err = replay.Run(ctx, a, r.options) })
+	if err != nil || len(report.Conversations) == 0 {
+		r.ran = false // there was nothing to record
+	}
 	if err != nil {
 		r.t.Fatalf("vnettest.Replay: %s: %v", a.Capture.Name, err)
 	}

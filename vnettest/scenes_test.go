@@ -7,9 +7,12 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/vnreplay/vnreplay/replay"
+	"github.com/vnreplay/vnreplay/vnetif"
 	"github.com/vnreplay/vnreplay/vnettest"
 )
 
@@ -186,6 +189,13 @@ var scenes = map[string]func(t *testing.T){
 		n := vnettest.New(t, vnettest.Config{Golden: "testdata/here.pcapng"})
 		n.Run(func(context.Context) error { return nil })
 	},
+	"two goldens": func(t *testing.T) {
+		for _, name := range []string{"first", "second"} {
+			n := vnettest.New(t, vnettest.Config{Golden: name + ".pcapng", Hosts: vnettest.Hosts(name, "server", "client")})
+			n.HTTPServer("server", ":80", handler)
+			n.Run(download(n))
+		}
+	},
 	"parallel goldens": func(t *testing.T) {
 		for i := range 3 {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -196,4 +206,57 @@ var scenes = map[string]func(t *testing.T){
 			})
 		}
 	},
+	"replay same": func(t *testing.T) {
+		r := vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2", App: lineServer(nil)})
+		if r.Verdict != replay.Same {
+			t.Errorf("verdict %v", r.Verdict)
+		}
+	},
+	"replay diverges": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2", Name: "line server", App: lineServer(func(line string) string {
+			return strings.Replace(line, "uptime", "up time", 1)
+		})}, vnettest.Seed(5))
+		t.Log("the test went on")
+	},
+	"replay fatal": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2", App: lineServer(func(line string) string {
+			t.Fatalf("what is %q?", line)
+			return ""
+		})})
+		t.Log("the test went on")
+	},
+	"replay panics": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2", App: lineServer(func(line string) string {
+			panic("what is " + line)
+		})})
+		t.Log("the test went on")
+	},
+	"replay error": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2", App: func(context.Context, *vnetif.Host) error {
+			return errors.New("no configuration")
+		}})
+	},
+	"replay nobody": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.9", App: lineServer(nil)})
+		t.Log("the test went on")
+	},
+	"replay nothing": func(t *testing.T) {
+		vnettest.Replay(t, "missing.pcapng", vnettest.Live{Addr: "10.77.0.2", App: lineServer(nil)})
+	},
+	"replay no address": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "server", App: lineServer(nil)})
+	},
+	"replay no app": func(t *testing.T) {
+		vnettest.Replay(t, capture, vnettest.Live{Addr: "10.77.0.2"})
+	},
+	// The capture without its first frames: the connection's beginning is not in it.
+	"replay partial": func(t *testing.T) {
+		vnettest.Replay(t, "beheaded.pcapng", vnettest.Live{Addr: "10.77.0.2", App: lineServer(nil)})
+	},
+	"replay allowed partial": func(t *testing.T) {
+		vnettest.Replay(t, "beheaded.pcapng", vnettest.Live{Addr: "10.77.0.2", App: lineServer(nil)}, vnettest.AllowPartial())
+	},
 }
+
+// capture is a client that says lines to a server, which answers each.
+const capture = "talk.pcapng"
