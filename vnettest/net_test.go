@@ -44,7 +44,7 @@ func TestAFailingTestKeepsItsRecording(t *testing.T) {
 		"fatal":                   {"enough of it"},
 		"fatal in an application": {`no host "no such host"; the hosts are client, server`},
 		"goexit":                  {"main ended by runtime.Goexit after 0s of virtual time, and not by this test's t.FailNow"},
-		"panic":                   {"vnettest: app panicked after ", "assignment to entry in nil map", "scenes_test.go:"},
+		"panic":                   {"vnettest: app panicked after ", ": boom\n", "scenes_test.go:"},
 		"deadlock":                {"deadlock: nothing is to come", "server waits in accept tcp [::]:80"},
 		"limit":                   {"limit passed: 1s of virtual time"},
 		"miss": {`the fault rule "typo: drop from server if \"tcp port 81\"" never met a frame`,
@@ -85,6 +85,15 @@ func wireshark(t *testing.T, path string) {
 	if err := cmd.Run(); err != nil || strings.Contains(stderr.String(), "cut short") {
 		t.Errorf("tshark: %v\n%s", err, stderr.String())
 	}
+}
+
+func TestAWorldInsideAWorld(t *testing.T) {
+	p := play(t, t.TempDir(), "nested")
+	if p.passed {
+		t.Error("it passed")
+	}
+	p.says(t, "another world of this test is running")
+	p.saysNot(t, "the test went on", "deadlock")
 }
 
 func TestWorldsThatAreNeverRun(t *testing.T) {

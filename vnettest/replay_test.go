@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/vnetif"
@@ -48,7 +49,8 @@ func TestReplay(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, capture), data, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	behead(t, filepath.Join(dir, "beheaded.pcapng"))
+	behead(t, filepath.Join(dir, "beheaded.pcap"), false)
+	behead(t, filepath.Join(dir, "partly.pcap"), true)
 	for scene, want := range map[string]struct {
 		passes, goesOn, records bool
 		says                    []string
@@ -57,14 +59,16 @@ func TestReplay(t *testing.T) {
 		"replay_diverges": {goesOn: true, records: true, says: []string{
 			"vnettest.Replay:\n", "diverged: talk.pcapng, live 10.77.0.2 (line server)", " differs\n", "frame 69 of talk.pcapng",
 			"coverage: 0/1 conversations", "vnettest: seed 5, recording: ", "-vnettest.seed=5"}},
-		"replay_fatal":      {records: true, says: []string{`what is "ls"?`}},
-		"replay_panics":     {records: true, says: []string{"application 10.77.0.2 panicked after ", ": what is ls", "scenes_test.go:"}},
-		"replay_error":      {goesOn: true, records: true, says: []string{"the application of 10.77.0.2 failed: no configuration"}},
-		"replay_nobody":     {says: []string{"live address not in the capture"}},
-		"replay_nothing":    {says: []string{"vnettest.Replay: ", "missing.pcapng: no such file"}},
-		"replay_no_address": {says: []string{`Live.Addr "server": want an IP address of the capture`}},
-		"replay_no_app":     {says: []string{"the App of 10.77.0.2 is nil: say what runs there"}},
-		"replay_partial":    {goesOn: true, says: []string{"partial: beheaded.pcapng", "not replayable: conversation 1"}},
+		"replay_fatal":            {records: true, says: []string{`what is "ls"?`}},
+		"replay_panics":           {records: true, says: []string{"application 10.77.0.2 panicked after ", ": what is ls", "scenes_test.go:"}},
+		"replay_error":            {goesOn: true, records: true, says: []string{"the application of 10.77.0.2 failed: no configuration"}},
+		"replay_nobody":           {says: []string{"live address not in the capture"}},
+		"replay_nothing":          {says: []string{"vnettest.Replay: ", "missing.pcapng: no such file"}},
+		"replay_no_address":       {says: []string{`Live.Addr "server": want an IP address of the capture`}},
+		"replay_no_app":           {says: []string{"the App of 10.77.0.2 is nil: say what runs there"}},
+		"replay_nothing_playable": {goesOn: true, says: []string{"partial: beheaded.pcap", "not replayable: conversation 1"}},
+		"replay_partial":          {goesOn: true, records: true, says: []string{"partial: partly.pcap", "coverage: 1/2 conversations", "not replayable: conversation 2"}},
+		"replay_allowed_partial":  {passes: true},
 	} {
 		t.Run(scene, func(t *testing.T) {
 			p := play(t, dir, scene)
@@ -85,27 +89,44 @@ func TestReplay(t *testing.T) {
 }
 
 // behead writes the capture without its first five frames, which have the SYN in
-// them, as a classic pcap file.
-func behead(t *testing.T, path string) {
+// them, as a classic pcap file; before, if whole, all of the capture. The beheaded
+// connection then has another client port.
+func behead(t *testing.T, path string, whole bool) {
 	t.Helper()
-	r, err := pcap.Open(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	file := binary.LittleEndian.AppendUint32(nil, 0xa1b23c4d) // nanoseconds
 	file = append(file, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0)
-	for p, err := range r.Packets() {
+	add := func(skip int, change func(p *pcap.Packet)) {
+		r, err := pcap.Open(original)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Number <= 5 {
-			continue
+		defer r.Close()
+		for p, err := range r.Packets() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Number <= skip {
+				continue
+			}
+			change(p)
+			for _, v := range []int{int(p.Time.Unix()), p.Time.Nanosecond(), len(p.Data), len(p.Data)} {
+				file = binary.LittleEndian.AppendUint32(file, uint32(v))
+			}
+			file = append(file, p.Data...)
 		}
-		for _, v := range []int{int(p.Time.Unix()), p.Time.Nanosecond(), len(p.Data), len(p.Data)} {
-			file = binary.LittleEndian.AppendUint32(file, uint32(v))
-		}
-		file = append(file, p.Data...)
+	}
+	if !whole {
+		add(5, func(*pcap.Packet) {})
+	} else {
+		add(0, func(*pcap.Packet) {})
+		add(5, func(p *pcap.Packet) {
+			patch := pcap.TCPPatch{SrcPort: 55025}
+			if d := pcap.Decode(p.Data); d.TCP != nil && d.TCP.SrcPort == 7010 {
+				patch = pcap.TCPPatch{DstPort: 55025}
+			}
+			pcap.PatchTCP(p.Data, patch) // what is not TCP stays as it is
+			p.Time = p.Time.Add(time.Minute)
+		})
 	}
 	if err := os.WriteFile(path, file, 0o666); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,9 @@ func (f *failure) Error() string {
 // wait for part of the background, and have it end in its midst.
 var turn = make(chan struct{}, 1)
 
+// holder is the test whose turn it is.
+var holder atomic.Pointer[string]
+
 // start makes a session for a test, which calls cleanup when it ends.
 func (s *session) start(t testing.TB, cleanup func()) {
 	s.t = t
@@ -69,12 +73,20 @@ func (s *session) start(t testing.TB, cleanup func()) {
 // inTurn calls f when no other world of this package is running.
 func (s *session) inTurn(f func()) {
 	s.t.Helper()
+	name := s.t.Name()
+	if h := holder.Load(); h != nil && (name == *h || strings.HasPrefix(name, *h+"/")) {
+		s.t.Fatal("vnettest: another world of this test is running, and this one would wait for its end for ever: let its Run return first")
+	}
 	select {
 	case turn <- struct{}{}:
 	case <-s.t.Context().Done():
 		s.t.Fatalf("vnettest: %v while waiting for another test's world", context.Cause(s.t.Context()))
 	}
-	defer func() { <-turn }()
+	holder.Store(&name)
+	defer func() {
+		holder.Store(nil)
+		<-turn
+	}()
 	f()
 }
 
