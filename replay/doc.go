@@ -81,11 +81,19 @@
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
-//	vlan                  a played frame's VLAN tags, left out
+//	vlan                  a played frame's VLAN tags, left out (see below)
 //	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture
 //	closed-after-capture  a close after the last captured byte of a connection still open then
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
+//
+// # VLANs
+//
+// A live host's frames bear the VLAN tags that they bear in the capture, played
+// frames theirs; ARP and neighbour discovery are tagged alike. Priorities of a
+// live host's frames must be the same in all of them: if its tags differ from frame
+// to frame, as a router's on a trunk do, it is played without, and so is who
+// talks to it.
 //
 // # What a capture must have
 //

@@ -175,6 +175,9 @@ func (r *Report) printCoverage(line func(string, ...any)) {
 		}
 		line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
 	}
+	if r.NotChosen > 0 {
+		line("not replayed: %s with an end that is not to be played", count(r.NotChosen, "conversation"))
+	}
 	if r.NoneLive > 0 || r.BothLive > 0 {
 		line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
 	}

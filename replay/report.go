@@ -55,6 +55,8 @@ type Report struct {
 	Unplayable []*Conversation
 	// NoneLive and BothLive count the others: no live end, or two.
 	NoneLive, BothLive int
+	// NotChosen counts those whose other end is not among Options.Play.
+	NotChosen int
 
 	// Divergences, in the order of virtual time. Those after the first may be
 	// its consequences.

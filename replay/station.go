@@ -86,8 +86,8 @@ func (s *station) Deliver(data []byte) {
 	}
 }
 
-// send puts a frame on the cable.
-func (s *station) send(frame []byte) {
+// put puts a frame on the cable as it is.
+func (s *station) put(frame []byte) {
 	if s.port.Send(frame) == nil {
 		s.sent++
 	}

@@ -289,13 +289,10 @@ func (p *tcpPeer) send(s *segment) {
 			p.fail("harness", 0, "frame %d cannot be played: %v", s.frame.Number, err)
 			return
 		}
-		p.st.send(frame)
+		p.st.sendCaptured(frame, s.frame)
 	}
 	if s.Flags.Has(pcap.SYN) {
 		p.syns++
-	}
-	if len(s.frame.VLANs) > 0 {
-		p.e.report.count("vlan")
 	}
 	if s.known() {
 		if s.end() <= p.sent && s.len > 0 {
