@@ -127,6 +127,9 @@ func (r *Report) printDivergences(line func(string, ...any)) {
 // recording they are.
 func (r *Report) syntheticText() string {
 	s := count(r.Synthetic, "synthetic acknowledgement")
+	if n := r.counted("ack-own"); n > 0 {
+		s += fmt.Sprintf(", %d of its own", n)
+	}
 	if !r.recorded || len(r.SyntheticFrames) == 0 {
 		return s
 	}

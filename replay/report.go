@@ -72,8 +72,9 @@ type Report struct {
 	// live sides sent with data or FIN, and CapturedSegments what the capture has.
 	Retransmits, Synthetic, Segments, CapturedSegments int
 
-	// SyntheticFrames are the numbers of the synthetic acknowledgements' frames in
-	// a recording of the replay, as Wireshark shows them.
+	// SyntheticFrames are the numbers of the frames in a recording of the replay, as
+	// Wireshark shows them, of synthetic acknowledgements and of those that a played
+	// side made of what it had itself (ack-own).
 	SyntheticFrames []uint64
 
 	// Virtual is how long the conversations took on the world's clock; Captured,
@@ -187,6 +188,18 @@ func (r *Report) retransmitted(p *tcpPeer, _ int64) {
 // synthetic counts an acknowledgement that is not in the capture.
 func (r *Report) synthetic(p *tcpPeer) {
 	r.Synthetic++
+	b := r.budget(p.Played)
+	b.synthetic++
+	most := MaxSynthetic + p.in.Segments
+	if b.synthetic == most+1 && !p.done {
+		p.fail("synthetic", p.got-1, "the played side had to make up more than %d acknowledgements", most)
+	}
+}
+
+// own counts an acknowledgement that a played side makes of what it has itself.
+func (r *Report) own(p *tcpPeer) {
+	r.count("ack-own")
+	p.st.mark()
 	b := r.budget(p.Played)
 	b.synthetic++
 	most := MaxSynthetic + p.in.Segments

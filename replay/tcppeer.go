@@ -48,6 +48,12 @@ type tcpPeer struct {
 	lastWin uint16
 	turns   []turn
 
+	// Receiving; see tcprecv.go.
+	gappy  bool    // the captured acknowledgements speak of gaps
+	own    bool    // it acknowledges what it has itself
+	losses []int64 // where segments of the live side start that are still to be lost
+	newest int64   // where the last piece of early begins
+
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
 	unacked                time.Time // since when the live side has sent more than ack, if it has
@@ -101,6 +107,7 @@ func newTCPPeer(p *Played) *tcpPeer {
 		t.segs, t.seen = t.segs[:n+1], t.seen[:n+1]
 	}
 	t.findTurns()
+	t.findLosses()
 	return t
 }
 
@@ -129,6 +136,9 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 		p.reset(d)
 		return
 	}
+	if p.loses(t, len(d.Payload)) {
+		return
+	}
 	if t.Flags.Has(pcap.SYN) && !p.opened(t) {
 		return
 	}
@@ -152,7 +162,7 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 	}
 	if len(d.Payload) > 0 || t.Flags.Has(pcap.FIN) {
 		p.e.report.segment(p, at, len(d.Payload))
-		p.place(at, d.Payload, t.Flags.Has(pcap.FIN))
+		p.hears(at, d.Payload, t.Flags.Has(pcap.FIN))
 	}
 	if !p.done {
 		p.advance()
@@ -296,6 +306,7 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 		return
 	case at > p.got:
 		if len(p.early) < 4096 {
+			p.newest = at
 			p.early = append(p.early, piece{at, bytes.Clone(data), fin})
 			slices.SortStableFunc(p.early, func(a, b piece) int { return int(a.at - b.at) })
 		}
@@ -312,6 +323,7 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 		p.early = p.early[1:]
 		if over := p.got - e.at; over <= int64(len(e.data)) {
 			p.accept(e.data[over:], e.fin)
+			p.bounds = append(p.bounds, p.got)
 		}
 	}
 }
