@@ -41,6 +41,10 @@
 // beyond a gap, RFC 6675 and RFC 5681; what was merely reordered is not lost). So a
 // live side has to retransmit where the captured one had to.
 //
+// Where the capture shows that a router, or the other end, told the live side that a
+// segment of its was too big for the path (RFC 1191, RFC 8201), the path has that
+// MTU from the same place of the stream on.
+//
 // Acknowledgements of a gap (duplicates, SACK blocks) are true of one order of
 // segments only, so from the first gap of a connection on, the played side
 // acknowledges what it has itself, as receivers do: every second segment at once,
@@ -64,7 +68,8 @@
 //
 // # What is compared
 //
-// Streams, not segments: the bytes each live side sends per connection, byte by
+// Streams, not segments: urgent pointers, ECN bits and options are not
+// compared, nor is who sent what twice. The bytes each live side sends per connection, byte by
 // byte; that it opens and accepts the connections, closes (FIN) and resets where
 // the capture has it; that it acknowledges all that was played, or before a reset
 // what it acknowledges there; its datagrams and echo replies one by one; that no
@@ -98,6 +103,7 @@
 //	ack-gap               one of a gap (a duplicate, SACK blocks) that is not there now, left out
 //	ack-own               one that the played side made of what it had itself, after a gap
 //	live-loss             a segment of the live side, lost as one was in the capture
+//	path-mtu              one that is too big for its path as in the capture, lost and answered with ICMP
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
@@ -117,8 +123,9 @@
 //
 // # What a capture must have
 //
-// The SYN of a TCP connection, the answer to it, and every byte that was
-// acknowledged; whole datagrams. Otherwise [Conversation.Reason] says what is
+// The SYN of a TCP connection, without data, the answer to it, and every byte that
+// was acknowledged; whole datagrams. Connections that were open when the capture
+// began have none of the first. Otherwise [Conversation.Reason] says what is
 // missing. Frames with wrong checksums count only where nothing else brings
 // their bytes.
 package replay

@@ -49,10 +49,11 @@ type tcpPeer struct {
 	turns   []turn
 
 	// Receiving; see tcprecv.go.
-	gappy  bool    // the captured acknowledgements speak of gaps
-	own    bool    // it acknowledges what it has itself
-	losses []int64 // where segments of the live side start that are still to be lost
-	newest int64   // where the last piece of early begins
+	gappy    bool    // the captured acknowledgements speak of gaps
+	own      bool    // it acknowledges what it has itself
+	losses   []int64 // where segments of the live side start that are still to be lost
+	newest   int64   // where the last piece of early begins
+	narrowed int     // how many of in.tooBig were met
 
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
@@ -114,7 +115,7 @@ func newTCPPeer(p *Played) *tcpPeer {
 // start is called when the world starts.
 func (p *tcpPeer) start() {
 	p.since = p.e.at(p.Start)
-	if p.me == 0 {
+	if p.me == 0 || p.both {
 		p.st.peers[peerKey{TCP, p.local, p.remote}] = p
 	} else {
 		p.st.waiting = append(p.st.waiting, p)
@@ -126,7 +127,7 @@ func (p *tcpPeer) start() {
 func (p *tcpPeer) now() time.Time { return p.e.world.Now() }
 
 // take handles a segment of the live side.
-func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
+func (p *tcpPeer) take(d *pcap.Decoded, data []byte) {
 	t := d.TCP
 	if p.done {
 		p.after(d)
@@ -136,7 +137,7 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 		p.reset(d)
 		return
 	}
-	if p.loses(t, len(d.Payload)) {
+	if p.narrow(d, data) || p.loses(t, len(d.Payload)) {
 		return
 	}
 	if t.Flags.Has(pcap.SYN) && !p.opened(t) {
@@ -208,6 +209,13 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 		if t.Seq != p.liveISN {
 			p.fail("reopened", p.got-1, "the live side opened the connection again")
 			return false
+		}
+		if p.both && t.Flags.Has(pcap.ACK) {
+			// There its SYN comes again, with an acknowledgement, and is not acceptable
+			// any more: the answer is an acknowledgement (RFC 9293, 3.10.7.4), which not
+			// all stacks find in a captured SYN.
+			p.ackOwn()
+			return true
 		}
 		p.e.report.retransmitted(p, 1)
 		return true

@@ -53,7 +53,7 @@ func (p *tcpPeer) due(s *segment) time.Time {
 			}
 		}
 		return p.last.Add(s.frame.At - before)
-	case p.me == 0:
+	case p.me == 0 && !p.both:
 		return p.e.at(s.frame.At) // not Start: its first SYN may have been lost
 	}
 	return p.now()
@@ -66,6 +66,9 @@ func (p *tcpPeer) awaits(s *segment) string {
 		return p.awaitsAtEnd()
 	}
 	need := s.ack
+	if p.both && s.Flags.Has(pcap.SYN) {
+		need = max(need, 1) // they cross: the live side must not find it when it comes to dial
+	}
 	if s.Flags.Has(pcap.RST) {
 		// It ends everything, so what had been said before it comes first.
 		need = max(need, p.seen[p.next])
@@ -155,7 +158,10 @@ func (p *tcpPeer) impatient() {
 	if p.open && p.got-1 < int64(len(p.in.Data)) {
 		d.Expected = p.in.Data[p.got-1:]
 	}
-	if s != nil {
+	if p.narrowed > 0 {
+		e := p.in.tooBig[p.narrowed-1]
+		d.Hint = fmt.Sprintf("as in the capture (frame %d), it was told that its packets may have %d bytes at most", e.frame, e.mtu)
+	} else if s != nil {
 		d.Hint = fmt.Sprintf("frame %d of the played side waits for it", s.frame.Number)
 	}
 	p.failWith(d)
