@@ -211,21 +211,7 @@ func TestCases(t *testing.T) {
 			k.say(0, seg{flags: "E"})
 			k.close(0)
 		}), ""},
-		{"a path with a smaller MTU", one(func(k *conn) {
-			k.open()
-			k.say(0, seg{data: letters(1460), lost: true})
-			k.say(0, seg{data: letters(1460)})
-			k.tooBig(0, 1200, 2920)
-			k.tooBig(0, 1200, 1460)
-			k.say(0, seg{data: letters(1160), back: 2920})
-			k.say(0, seg{data: letters(2320)[1160:], back: 1760})
-			k.say(0, seg{data: letters(2920)[2320:], back: 600})
-			k.fill(1)
-			k.say(1, seg{})
-			k.say(1, seg{flags: "P", data: "ok"})
-			k.say(0, seg{})
-			k.close(0)
-		}), ""},
+		{"a path with a smaller MTU", one(narrowPath), ""},
 		{"the same over IPv6", func(c *craft) {
 			k := c.conn("[fd00::1]:1001", "[fd00::2]:80")
 			k.open()

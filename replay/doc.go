@@ -93,6 +93,7 @@
 //
 //	isn                   another initial sequence number
 //	ephemeral-port        another port of a live client
+//	connection-order      connections that a live client opened in another order, told apart by their first bytes
 //	echo-id               another identifier of a live sender of pings
 //	tcp-options           timestamps, SACK or window scaling offered, or not
 //	segmentation          a segment of the live side with other bounds
@@ -103,6 +104,7 @@
 //	ack-gap               one of a gap (a duplicate, SACK blocks) that is not there now, left out
 //	ack-own               one that the played side made of what it had itself, after a gap
 //	live-loss             a segment of the live side, lost as one was in the capture
+//	live-checksum         a frame of the live side with a wrong checksum, which no receiver takes
 //	path-mtu              one that is too big for its path as in the capture, lost and answered with ICMP
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end

@@ -180,8 +180,15 @@ func (r *Report) retransmitted(p *tcpPeer, _ int64) {
 	b := r.budget(p.Played)
 	b.retransmits++
 	most := MaxRetransmits + p.in.Segments/4 + 2*p.in.Retransmitted
-	if b.retransmits == most+1 && !p.done {
+	if b.retransmits != most+1 {
+		return
+	}
+	if !p.done {
 		p.fail("retransmits", p.got-1, "the live side retransmitted more than %d segments", most)
+	} else if p.Same {
+		p.Same = false
+		r.diverge(p.e, &Divergence{Kind: "retransmits", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me], Offset: p.got - 1,
+			Frame: p.in.frameOf(p.got - 1), Text: fmt.Sprintf("the live side retransmitted more than %d segments", most)})
 	}
 }
 

@@ -15,12 +15,10 @@ import (
 // 1 the first byte's.
 type tcpPeer struct {
 	*Played
-	out, in *Stream         // what it plays; what the live end is to send
-	segs    []*segment      // of out, those that are sent
-	seen    []int64         // for each of segs: up to where in had been seen when it was captured
-	brought []time.Duration // for each of segs: when what it acknowledges was captured
-	next    int             // of segs
-	aborts  bool            // the last of segs is a RST
+	part
+
+	next int    // of segs
+	isn  uint32 // it uses
 
 	// The live end's.
 	open    bool   // its SYN came
@@ -45,20 +43,30 @@ type tcpPeer struct {
 	bounds  []int64 // where segments of the live side end, from p.ack on
 	came    []arrival
 	tsval   uint32
+	stamps  uint32 // what is added to captured timestamps
 	lastWin uint16
-	turns   []turn
 
 	// Receiving; see tcprecv.go.
-	gappy    bool    // the captured acknowledgements speak of gaps
-	own      bool    // it acknowledges what it has itself
-	losses   []int64 // where segments of the live side start that are still to be lost
-	newest   int64   // where the last piece of early begins
-	narrowed int     // how many of in.tooBig were met
+	own    bool  // it acknowledges what it has itself
+	newest int64 // where the last piece of early begins
 
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
 	unacked                time.Time // since when the live side has sent more than ack, if it has
 	unackedFrom            int64     // ack at that time
+}
+
+// part is what an end of a conversation plays, and what it plays against.
+type part struct {
+	out, in  *Stream         // what it plays; what the live end is to send
+	segs     []*segment      // of out, those that are sent
+	seen     []int64         // for each of segs: up to where in had been seen when it was captured
+	brought  []time.Duration // for each of segs: when what it acknowledges was captured
+	aborts   bool            // the last of segs is a RST
+	turns    []turn
+	gappy    bool    // the captured acknowledgements speak of gaps
+	losses   []int64 // where segments of the live side start that are still to be lost
+	narrowed int     // how many of in.tooBig were met
 }
 
 // arrival is when the live side's stream had come up to a number.
@@ -75,7 +83,8 @@ type piece struct {
 }
 
 func newTCPPeer(p *Played) *tcpPeer {
-	t := &tcpPeer{Played: p, out: p.Streams[p.me], in: p.Streams[p.Live]}
+	t := &tcpPeer{Played: p, part: part{out: p.Streams[p.me], in: p.Streams[p.Live]}}
+	t.isn = t.out.isn
 	i, high := 0, int64(0)
 	type captured struct {
 		to int64
@@ -173,7 +182,7 @@ func (p *tcpPeer) take(d *pcap.Decoded, data []byte) {
 // acknowledged takes an acknowledgement of the live side, and reports whether it
 // is not an old one.
 func (p *tcpPeer) acknowledged(t *pcap.TCP) bool {
-	a := near(p.acked, t.Ack-p.out.isn)
+	a := near(p.acked, t.Ack-p.isn)
 	if !p.out.known || a < p.acked {
 		return false
 	}
@@ -309,6 +318,9 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 	}
 	switch {
 	case end <= p.got:
+		if p.changes(at, data) {
+			return
+		}
 		p.e.report.retransmitted(p, int64(len(data)))
 		p.reack(at, len(data))
 		return
@@ -321,6 +333,9 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 		return
 	}
 	if old := p.got - at; old > 0 {
+		if p.changes(at, data[:min(old, int64(len(data)))]) {
+			return
+		}
 		p.e.report.retransmitted(p, old)
 		data = data[min(old, int64(len(data))):]
 	}
@@ -336,9 +351,27 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 	}
 }
 
+// changes reports whether bytes that the live side sends again are others than
+// before: a divergence. The one byte of a keepalive or window probe may be any.
+func (p *tcpPeer) changes(at int64, data []byte) bool {
+	if len(data) <= 1 || at < 1 {
+		return false
+	}
+	want := p.in.Data[min(at-1, int64(len(p.in.Data))):]
+	same := pcap.FirstDifference(data, want)
+	if same == len(data) || same == len(want) {
+		return false
+	}
+	offset := at - 1 + int64(same)
+	p.failWith(&Divergence{Kind: "bytes", Offset: offset, Expected: want[same:], Actual: bytes.Clone(data[same:]),
+		Text: fmt.Sprintf("byte %d differs where it is sent again", offset)})
+	return true
+}
+
 // accept compares bytes that are next in the stream, and a FIN after them.
 func (p *tcpPeer) accept(data []byte, fin bool) {
 	p.progress()
+	p.resort(data)
 	offset := p.got - 1
 	want := p.in.Data[min(offset, int64(len(p.in.Data))):]
 	same := pcap.FirstDifference(data, want)
@@ -436,6 +469,8 @@ func (p *tcpPeer) after(d *pcap.Decoded) {
 		p.e.report.diverge(p.e, &Divergence{Kind: "extra", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me],
 			Offset: p.got - 1, Frame: p.in.frameOf(p.got - 1), Actual: bytes.Clone(d.Payload),
 			Text: fmt.Sprintf("the live side sent more than the %d bytes of the capture", len(p.in.Data))})
+	case len(d.Payload) > 0 && t.Flags&(pcap.SYN|pcap.FIN) == 0:
+		p.e.report.retransmitted(p, int64(len(d.Payload)))
 	case t.Flags.Has(pcap.FIN) && end == p.got && !p.fin:
 		// A server that closes an idle connection, say; it gets its acknowledgement.
 		p.e.report.count("closed-after-capture")

@@ -237,7 +237,7 @@ func (p *tcpPeer) send(s *segment) {
 	if p.leavesOut(s) {
 		return
 	}
-	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal}
+	patch := pcap.TCPPatch{DstPort: p.remote.Port(), AddSeq: p.isn - p.out.isn, Timestamps: true, TSVal: s.Options.TSVal + p.stamps}
 	if s.ack >= 0 {
 		ack := s.ack
 		ack = p.whole(ack)
@@ -269,7 +269,7 @@ func (p *tcpPeer) send(s *segment) {
 	if !s.Flags.Has(pcap.SYN) && p.unscaled() {
 		patch.SetWindow, patch.Window = true, p.unscale(s.Window)
 	}
-	p.tsval, p.lastWin = s.Options.TSVal, s.Window
+	p.tsval, p.lastWin = s.Options.TSVal+p.stamps, s.Window
 	parts := [][]byte{s.packet}
 	if len(s.packet) > p.e.mtu {
 		parts = splitSegment(s.packet, p.e.mtu)
@@ -376,7 +376,7 @@ func (p *tcpPeer) unwanted(s *segment) (kinds []uint8) {
 
 // build sends a segment that is not in the capture.
 func (p *tcpPeer) build(flags pcap.TCPFlags, seq, ack int64) {
-	p.buildSegment(pcap.Segment{Seq: p.out.isn + uint32(seq), Flags: flags}, ack)
+	p.buildSegment(pcap.Segment{Seq: p.isn + uint32(seq), Flags: flags}, ack)
 }
 
 // buildSegment fills in what all segments that are not in the capture have, and

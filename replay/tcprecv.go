@@ -154,7 +154,7 @@ func (p *tcpPeer) ackOwn() {
 // buildAck sends an acknowledgement that is not in the capture, with up to three
 // SACK blocks, the newest first (RFC 2018, 4), if both ends know them.
 func (p *tcpPeer) buildAck() {
-	seg := pcap.Segment{Seq: p.out.isn + uint32(p.sent), Flags: pcap.ACK}
+	seg := pcap.Segment{Seq: p.isn + uint32(p.sent), Flags: pcap.ACK}
 	if p.sackOK {
 		var held ranges
 		for _, e := range p.early {
