@@ -226,6 +226,9 @@ func TestCases(t *testing.T) {
 			k.say(0, seg{})
 			k.close(0)
 		}, ""},
+		{"a long way, seen at the client", one(func(k *conn) { k.far(300*ms, 0) }), ""},
+		{"a long way, seen at the server", one(func(k *conn) { k.far(0, 300*ms) }), ""},
+		{"a way around the world, seen in its middle", one(func(k *conn) { k.far(400*ms, 500*ms) }), ""},
 		{"TCP in fragments", one(func(k *conn) {
 			k.open()
 			k.mtu = 576
@@ -257,6 +260,30 @@ func TestCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "cases.golden", page.String())
+}
+
+// far is a conversation over a long way: to answers of the server, and of the client.
+func (k *conn) far(server, client time.Duration) {
+	k.say(0, seg{flags: "S-", options: mss})
+	k.wait(server)
+	k.say(1, seg{flags: "S", options: mss})
+	k.wait(client)
+	k.say(0, seg{})
+	for range 5 {
+		k.say(0, seg{data: letters(1460)})
+		k.say(0, seg{flags: "P", data: letters(700)})
+		k.wait(server)
+		k.say(1, seg{})
+		k.say(1, seg{data: letters(1460)})
+		k.say(1, seg{flags: "P", data: letters(1400)})
+		k.wait(client)
+		k.say(0, seg{})
+	}
+	k.say(0, seg{flags: "F"})
+	k.wait(server)
+	k.say(1, seg{flags: "F"})
+	k.wait(client)
+	k.say(0, seg{})
 }
 
 // TestManyConnections replays hundreds of connections that are open at once.

@@ -25,8 +25,11 @@ const (
 	// two segments or more have come: receivers acknowledge at least every second
 	// (RFC 9293, 3.8.6.3).
 	SplitDelay = 10 * time.Microsecond
-	// AckDelay is the same when the next captured segment only waits for its time.
-	AckDelay = 150 * time.Millisecond
+	// AckDelay is the same when the next captured segment only waits for its time,
+	// at least: over a way whose handshake took longer, it is 5/4 of that, at most
+	// maxAckDelay.
+	AckDelay    = 150 * time.Millisecond
+	maxAckDelay = 3 * time.Second
 	// Linger is how long the world goes on after the last conversation, for what
 	// should not follow.
 	Linger = 2 * time.Second

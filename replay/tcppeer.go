@@ -62,6 +62,7 @@ type part struct {
 	segs     []*segment      // of out, those that are sent
 	seen     []int64         // for each of segs: up to where in had been seen when it was captured
 	brought  []time.Duration // for each of segs: when what it acknowledges was captured
+	rtt      time.Duration   // how long its first acknowledgement took, as the live end saw it
 	aborts   bool            // the last of segs is a RST
 	turns    []turn
 	gappy    bool    // the captured acknowledgements speak of gaps
@@ -85,7 +86,7 @@ type piece struct {
 func newTCPPeer(p *Played) *tcpPeer {
 	t := &tcpPeer{Played: p, part: part{out: p.Streams[p.me], in: p.Streams[p.Live]}}
 	t.isn = t.out.isn
-	i, high := 0, int64(0)
+	i, high, arrived := 0, int64(0), int64(0)
 	type captured struct {
 		to int64
 		at time.Duration
@@ -93,9 +94,17 @@ func newTCPPeer(p *Played) *tcpPeer {
 	var seen []captured
 	for _, s := range t.out.segments {
 		for ; i < len(t.in.segments) && t.in.segments[i].frame.Number < s.frame.Number; i++ {
-			if x := t.in.segments[i]; x.end() > x.seq && x.end() > high {
-				high = x.end()
-				seen = append(seen, captured{high, x.frame.At})
+			x := t.in.segments[i]
+			if x.end() > x.seq {
+				high = max(high, x.end())
+			}
+			switch {
+			case x.end() == x.seq || x.lost:
+			case x.end() > arrived:
+				arrived = x.end()
+				seen = append(seen, captured{arrived, x.frame.At})
+			case x.end() == 1 && arrived == 1:
+				seen[0].at = x.frame.At // another SYN: which one was answered nobody knows
 			}
 		}
 		if s.lost {
@@ -104,6 +113,9 @@ func newTCPPeer(p *Played) *tcpPeer {
 		at := time.Duration(0)
 		if k, _ := slices.BinarySearchFunc(seen, s.ack, func(c captured, ack int64) int { return cmp.Compare(c.to, ack) }); k < len(seen) {
 			at = seen[k].at
+		}
+		if t.rtt == 0 && s.ack > 0 && at > 0 {
+			t.rtt = s.frame.At - at
 		}
 		t.segs, t.seen, t.brought = append(t.segs, s), append(t.seen, high), append(t.brought, at)
 	}

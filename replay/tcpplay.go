@@ -23,7 +23,7 @@ func (p *tcpPeer) advance() {
 			arm(p.clock, &p.timer, wait, p.advance)
 			disarm(p.patience)
 			if p.open {
-				p.ackLater(p.paced(AckDelay))
+				p.ackLater(p.paced(p.ackDelay()))
 			}
 			return
 		}
@@ -43,20 +43,27 @@ func (p *tcpPeer) advance() {
 // due is when a segment is to be sent: as long as captured after the one before,
 // or, if that was later in the capture, after the arrival of what it acknowledges.
 func (p *tcpPeer) due(s *segment) time.Time {
+	brought := p.brought[p.next]
+	if p.next == 0 && p.open && s.ack > 0 || p.next > 0 && brought > p.segs[p.next-1].frame.At {
+		k, _ := slices.BinarySearchFunc(p.came, s.ack, func(a arrival, ack int64) int { return cmp.Compare(a.to, ack) })
+		if k < len(p.came) {
+			return p.came[k].at.Add(s.frame.At - brought)
+		}
+	}
 	switch {
 	case p.next > 0:
-		before, brought := p.segs[p.next-1].frame.At, p.brought[p.next]
-		if brought > before {
-			k, _ := slices.BinarySearchFunc(p.came, s.ack, func(a arrival, ack int64) int { return cmp.Compare(a.to, ack) })
-			if k < len(p.came) {
-				return p.came[k].at.Add(s.frame.At - brought)
-			}
-		}
-		return p.last.Add(s.frame.At - before)
+		return p.last.Add(s.frame.At - p.segs[p.next-1].frame.At)
 	case p.me == 0 && !p.both:
 		return p.e.at(s.frame.At) // not Start: its first SYN may have been lost
 	}
 	return p.now()
+}
+
+// ackDelay is how long what has come may stay unacknowledged because the next
+// captured segment waits for its time: over a long way, a little longer than that
+// takes, which the live end's retransmission timeout allows for (RFC 6298, 2).
+func (p *tcpPeer) ackDelay() time.Duration {
+	return min(max(AckDelay, p.rtt+p.rtt/4), maxAckDelay)
 }
 
 // awaits says what of the live side a segment waits for, "" for nothing; for

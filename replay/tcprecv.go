@@ -54,7 +54,10 @@ func (p *tcpPeer) gaps() (lost []int64) {
 		if s.ack < 0 || s.Flags.Has(pcap.SYN) {
 			continue
 		}
-		ack = max(ack, s.ack)
+		if s.ack > ack {
+			ack = s.ack
+			held.add(0, ack)
+		}
 		switch {
 		case len(s.sack) > 0:
 			p.gappy = true
