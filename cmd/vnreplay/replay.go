@@ -22,7 +22,7 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... [-w OUT] [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... | --open [-w OUT] [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
 			"capture says it said. Without --live it lists what the capture holds.\n\n" +
@@ -31,8 +31,10 @@ func replayCommand() *cli.Command {
 			"  transcript:FILE                     what it said in another capture\n" +
 			"  http-server[@PORT]:/PATH=FILE[,...] answers with the files\n" +
 			"  echo-server@PORT, udp-echo-server@PORT\n\n" +
-			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
-		Flags: []cli.Flag{
+			openHelp +
+			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
+			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
@@ -40,7 +42,7 @@ func replayCommand() *cli.Command {
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
-		},
+		}, openFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
 				return err
@@ -51,6 +53,12 @@ func replayCommand() *cli.Command {
 			}
 			var err error
 			if p.maxSize, err = maxSize(c); err != nil {
+				return err
+			}
+			if c.Bool("open") {
+				return openLoop(c, p)
+			}
+			if err := onlyOpen(c); err != nil {
 				return err
 			}
 			return p.play(c.Context, c.Args().First())
