@@ -30,12 +30,12 @@ func rewriteCommand() *cli.Command {
 			"these change. changed (default) also computes anew what is wrong in frames\n" +
 			"that change; all, in all frames; keep leaves wrong sums wrong; none touches\n" +
 			"none.\n\n" +
-			"Example: vnreplay rewrite bug.pcap -w test.pcap --ip 192.168.1.0/24=10.0.0.0/24\n" +
+			"Example: vnreplay rewrite bug.pcap -w t.pcap --ip 192.168.1.0/24=10.0.0.0/24\n" +
 			"         vnreplay rewrite a.pcapng -w b.pcapng --vlan 10=none --port 80=8080",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "w", Usage: "write to `OUT`; - is the standard output"},
 			&cli.StringSliceFlag{Name: "mac", Usage: "MAC address `OLD=NEW`; may be repeated"},
-			&cli.StringSliceFlag{Name: "ip", Usage: "IP address or network `OLD=NEW`; may be repeated"},
+			&cli.StringSliceFlag{Name: "ip", Usage: "IP address or network `OLD=NEW`; repeatable"},
 			&cli.StringSliceFlag{Name: "port", Usage: "TCP and UDP port `OLD=NEW`; may be repeated"},
 			&cli.StringSliceFlag{Name: "vlan", Usage: "VLAN `OLD=NEW`, OLD=none or add=NEW; repeatable"},
 			&cli.StringFlag{Name: "fixsum", Value: "changed", Usage: "make `changed|all|keep|none` checksums right"},
