@@ -22,7 +22,7 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... [-w OUT] [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
 			"capture says it said. Without --live and --play it lists what the capture\n" +
@@ -35,8 +35,10 @@ func replayCommand() *cli.Command {
 			"  transcript:FILE                     what it said in another capture\n" +
 			"  http-server[@PORT]:/PATH=FILE[,...] answers with the files\n" +
 			"  echo-server@PORT, udp-echo-server@PORT\n\n" +
-			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
-		Flags: []cli.Flag{
+			openHelp +
+			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
+			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP]` is live; may be repeated"},
 			&cli.StringSliceFlag{Name: "play", Usage: "only `WHO` is played; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
@@ -45,7 +47,7 @@ func replayCommand() *cli.Command {
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
-		},
+		}, openFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
 				return err
@@ -56,6 +58,12 @@ func replayCommand() *cli.Command {
 			}
 			var err error
 			if p.maxSize, err = maxSize(c); err != nil {
+				return err
+			}
+			if c.Bool("open") {
+				return openLoop(c, p)
+			}
+			if err := onlyOpen(c); err != nil {
 				return err
 			}
 			return p.play(c.Context, c.Args().First())
