@@ -33,7 +33,7 @@ var ErrFormat = errors.New("pcapng does not fit into a classic pcap file")
 // [*TruncatedError]. Other errors are those of [NewReader] and [Reader.Next], and
 // of writing.
 func (r *Rewriter) Copy(out io.Writer, in io.Reader, name string, format FileFormat) error {
-	br, k, zipped, err := sniff(in, name)
+	br, k, pack, err := sniff(in, name)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (r *Rewriter) Copy(out io.Writer, in io.Reader, name string, format FileFor
 		return fmt.Errorf("%s: %w", name, ErrFormat)
 	}
 	c := &copying{r: r, w: bufio.NewWriterSize(out, writeBuffer)}
-	src := input{r: io.TeeReader(br, &c.raw), name: name, zip: zipped}
+	src := input{r: io.TeeReader(br, &c.raw), ahead: br, name: name, zip: pack != plain}
 	if k == kindPcapng {
 		err = c.pcapng(&ngScanner{input: src})
 	} else {

@@ -158,7 +158,7 @@ func (f *Feeder) Next() (*FeedFrame, error) {
 func (f *Feeder) Skip(reason string) {
 	if f.held {
 		f.held = false
-		skip(&f.report.Skipped, reason, f.cur.Number)
+		f.report.Skipped = countSkip(f.report.Skipped, reason, f.cur.Number)
 	}
 }
 
@@ -191,16 +191,6 @@ func (f *Feeder) commit() {
 	f.report.Duration, f.report.last = f.cur.Due, uint64(len(f.cur.Data))
 }
 
-func skip(list *[]Skip, reason string, number int) {
-	for i := range *list {
-		if (*list)[i].Reason == reason {
-			(*list)[i].Frames++
-			return
-		}
-	}
-	*list = append(*list, Skip{reason, 1, number})
-}
-
 // advance reads up to the next frame that is used.
 func (f *Feeder) advance() error {
 	if f.limit > 0 && f.sched.frames >= f.limit {
@@ -220,7 +210,7 @@ func (f *Feeder) advance() error {
 				list = &f.report.Left
 			}
 			if f.pass == 1 {
-				skip(list, reason, p.Number)
+				*list = countSkip(*list, reason, p.Number)
 			}
 			continue
 		}
