@@ -327,6 +327,14 @@ func (a *analyser) begin(p Proto, src, dst netip.AddrPort, f *Frame) *Conversati
 	if src.Addr() == dst.Addr() {
 		c.Reason = "both ends have the same address"
 	}
+	for _, e := range c.Ends {
+		if e.Addr().IsLoopback() {
+			c.cannot("%v is a loopback address, which no host takes from a network (RFC 1122, 3.2.1.3)", e.Addr())
+		}
+	}
+	if p != Echo && (src.Port() == 0 || dst.Port() == 0) {
+		c.cannot("port 0 is nobody's")
+	}
 	a.open[convKey{p, src, dst}] = c
 	a.Conversations = append(a.Conversations, c)
 	return c

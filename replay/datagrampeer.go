@@ -18,6 +18,8 @@ type datagramPeer struct {
 	came []bool      // of Datagrams: the live ones that were received
 	sent []time.Time // played datagrams
 	all  int         // live datagrams received
+	// again is how many came that are in the capture once, see repeats.
+	again int
 	// quote is the last packet of the live side, for an ICMP error.
 	quote []byte
 
@@ -162,6 +164,10 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		p.e.report.count("unanswered-echo")
 		return
 	}
+	if i < 0 && !unreachable && p.repeats(d) {
+		p.e.report.count("answer-again")
+		return
+	}
 	if p.done && (!p.Same || i < 0) {
 		if p.Same {
 			p.Same = false
@@ -251,6 +257,39 @@ func (p *datagramPeer) unanswered(d *pcap.Decoded) bool {
 	return asked
 }
 
+// repeats reports whether a datagram is a captured answer once more, because its
+// question was played more than once: it stands in the capture twice, with one
+// answer.
+func (p *datagramPeer) repeats(d *pcap.Decoded) bool {
+	if p.me != 0 {
+		return false
+	}
+	answered := slices.ContainsFunc(p.Datagrams, func(w *Datagram) bool {
+		return w.From == p.Live && !w.Unreachable && w.Seq == seqOf(d) && bytes.Equal(w.Payload, d.Payload)
+	})
+	again := 0
+	for i, w := range p.Datagrams {
+		if w.From == p.me && !w.lost && slices.ContainsFunc(p.Datagrams[:i], func(x *Datagram) bool {
+			return x.From == p.me && !x.lost && x.Seq == w.Seq && bytes.Equal(x.Payload, w.Payload)
+		}) {
+			again++
+		}
+	}
+	if !answered || p.again >= again {
+		return false
+	}
+	p.again++
+	return true
+}
+
+// seqOf is the sequence number of an echo message, 0 for others.
+func seqOf(d *pcap.Decoded) uint16 {
+	if d.ICMP != nil {
+		return d.ICMP.Seq
+	}
+	return 0
+}
+
 // expected returns which captured datagram one of the live side is: the first
 // that has not come and is equal, else the first that has not come; -1 if all
 // have. Echo messages go by their sequence number.
@@ -324,9 +363,26 @@ func (p *datagramPeer) send(d *Datagram) {
 	for _, f := range d.frames {
 		packet := bytes.Clone(f.packet())
 		copy(packet[f.IP.HeaderLen:], segment[f.IP.FragOffset:])
+		if f.IP.Version == 4 && packet[10]|packet[11] == 0 && f.IPChecksum(f.Data) == pcap.SumBad {
+			// The sender left it to its network card.
+			binary.BigEndian.PutUint16(packet[10:], headerSum(packet[:f.IP.HeaderLen]))
+			p.e.report.count("unfilled-checksum")
+		}
 		p.st.sendCaptured(pcap.Ethernet(p.host.mac, p.st.mac, packet), f)
 	}
 	p.Matched[p.me] += int64(len(d.Payload))
+}
+
+// headerSum is the checksum of an IPv4 header whose own is 0 (RFC 1071).
+func headerSum(h []byte) uint16 {
+	sum := uint32(0)
+	for i := 0; i+1 < len(h); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
 }
 
 // segment puts together the transport header and payload.
