@@ -235,7 +235,7 @@ func (a *analyser) endpoint(addr netip.Addr, mac vswitch.MAC) *Endpoint {
 		a.endpoints[addr] = e
 		a.Endpoints = append(a.Endpoints, e)
 	}
-	if e.MAC == (vswitch.MAC{}) {
+	if e.MAC == (vswitch.MAC{}) || !usable(e.MAC) && usable(mac) {
 		e.MAC = mac
 	}
 	return e
@@ -256,7 +256,9 @@ func (a *analyser) frame(f *Frame) {
 	e := a.endpoint(f.IP.Src, f.Src)
 	e.Frames++
 	e.Bytes += int64(f.IP.TotalLen)
-	if !isHost(f.IP.Dst) || f.Dst.IsGroup() {
+	// Programs that make packets leave the destination's MAC at the broadcast
+	// address; a directed broadcast (RFC 919) has it too, and never answers.
+	if !isHost(f.IP.Dst) || f.Dst.IsGroup() && f.TCP == nil && a.sums[f.IP.Dst] == nil {
 		a.ignore("to a multicast or broadcast address", f)
 		return
 	}
