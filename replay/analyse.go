@@ -143,6 +143,7 @@ func Analyse(c *Capture) *Analysis {
 			conv.finishTCP()
 		}
 	}
+	a.closedPorts()
 	for _, s := range a.parts.order {
 		if p := a.parts.open[s]; p != nil {
 			for _, f := range p.frames {
@@ -353,6 +354,9 @@ func (a *analyser) udp(d *pcap.Decoded, frames []*Frame, bad bool) {
 	c, from := a.conversation(UDP, src, dst)
 	if c == nil {
 		c = a.begin(UDP, src, dst, frames[0])
+	}
+	if n := d.PayloadLen + 8; n > maxDatagram || d.IP.Version == 4 && n > maxDatagram-20 {
+		c.cannot("frame %d: a datagram with %d bytes is longer than UDP's can be", frames[0].Number, d.PayloadLen)
 	}
 	c.add(&Datagram{From: from, Payload: d.Payload, bad: bad}, d, frames)
 }

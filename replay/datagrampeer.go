@@ -164,6 +164,10 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		p.e.report.count("unanswered-echo")
 		return
 	}
+	if i < 0 && unreachable && p.spared() {
+		p.e.report.count("unreachable-again")
+		return
+	}
 	if i < 0 && !unreachable && p.repeats(d) {
 		p.e.report.count("answer-again")
 		return
@@ -255,39 +259,6 @@ func (p *datagramPeer) unanswered(d *pcap.Decoded) bool {
 		}
 	}
 	return asked
-}
-
-// repeats reports whether a datagram is a captured answer once more, because its
-// question was played more than once: it stands in the capture twice, with one
-// answer.
-func (p *datagramPeer) repeats(d *pcap.Decoded) bool {
-	if p.me != 0 {
-		return false
-	}
-	answered := slices.ContainsFunc(p.Datagrams, func(w *Datagram) bool {
-		return w.From == p.Live && !w.Unreachable && w.Seq == seqOf(d) && bytes.Equal(w.Payload, d.Payload)
-	})
-	again := 0
-	for i, w := range p.Datagrams {
-		if w.From == p.me && !w.lost && slices.ContainsFunc(p.Datagrams[:i], func(x *Datagram) bool {
-			return x.From == p.me && !x.lost && x.Seq == w.Seq && bytes.Equal(x.Payload, w.Payload)
-		}) {
-			again++
-		}
-	}
-	if !answered || p.again >= again {
-		return false
-	}
-	p.again++
-	return true
-}
-
-// seqOf is the sequence number of an echo message, 0 for others.
-func seqOf(d *pcap.Decoded) uint16 {
-	if d.ICMP != nil {
-		return d.ICMP.Seq
-	}
-	return 0
 }
 
 // expected returns which captured datagram one of the live side is: the first
