@@ -112,6 +112,9 @@
 //	vlan                  a played frame's VLAN tags, left out (see below)
 //	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture
+//	answer-again          an answer once more, to a question that stands in the capture twice
+//	unreachable-again     one more error that a port is unreachable, of those that the captured host spared
+//	unfilled-checksum     a played IPv4 header whose checksum was left to the network card, filled in
 //	closed-after-capture  a close after the last captured byte of a connection still open then
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
 //
