@@ -83,10 +83,12 @@ var linkForms = map[string]struct {
 	"Ethernet with FCS": {1 | 1<<26 | 2<<28, func(b []byte) []byte {
 		return binary.LittleEndian.AppendUint32(bytes.Clone(b), crc32.ChecksumIEEE(b))
 	}},
-	"802.1Q":                {1, func(b []byte) []byte { return slices.Concat(b[:12], []byte{0x81, 0, 0, 7}, b[12:]) }},
-	"QinQ":                  {1, func(b []byte) []byte { return slices.Concat(b[:12], []byte{0x88, 0xa8, 0, 9, 0x81, 0, 0, 7}, b[12:]) }},
-	"SLL":                   {113, func(b []byte) []byte { return slices.Concat([]byte{0, 0, 0, 1, 0, 6}, b[6:12], []byte{0, 0}, b[12:]) }},
-	"SLL with a VLAN tag":   {113, func(b []byte) []byte { return slices.Concat([]byte{0, 0, 0, 1, 0, 6}, b[6:12], []byte{0, 0, 0x81, 0, 0, 7}, b[12:]) }},
+	"802.1Q": {1, func(b []byte) []byte { return slices.Concat(b[:12], []byte{0x81, 0, 0, 7}, b[12:]) }},
+	"QinQ":   {1, func(b []byte) []byte { return slices.Concat(b[:12], []byte{0x88, 0xa8, 0, 9, 0x81, 0, 0, 7}, b[12:]) }},
+	"SLL":    {113, func(b []byte) []byte { return slices.Concat([]byte{0, 0, 0, 1, 0, 6}, b[6:12], []byte{0, 0}, b[12:]) }},
+	"SLL with a VLAN tag": {113, func(b []byte) []byte {
+		return slices.Concat([]byte{0, 0, 0, 1, 0, 6}, b[6:12], []byte{0, 0, 0x81, 0, 0, 7}, b[12:])
+	}},
 	"SLL without addresses": {113, func(b []byte) []byte { return slices.Concat([]byte{0, 4, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, b[12:]) }},
 	"SLL2": {276, func(b []byte) []byte {
 		return slices.Concat(b[12:14], []byte{0, 0, 0, 0, 0, 1, 0, 1, 0, 6}, b[6:12], []byte{0, 0}, b[14:])
