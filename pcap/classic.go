@@ -114,7 +114,7 @@ func (s *pcapScanner) guess() classic {
 	if others == nil || s.variant.name == classicAIX.name {
 		return s.variant
 	}
-	b, _ := s.r.Peek(s.r.Buffered())
+	b, _ := s.ahead.Peek(s.ahead.Buffered())
 	best := s.variant
 	_, faults := s.walk(b, best.more)
 	for _, c := range others {

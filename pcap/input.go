@@ -8,11 +8,12 @@ import (
 
 // input reads bytes and knows where it is.
 type input struct {
-	r    *bufio.Reader
-	name string
-	zip  bool  // off counts uncompressed bytes
-	off  int64 // bytes consumed by whole blocks
-	buf  []byte
+	r     io.Reader
+	ahead *bufio.Reader // what r reads from, to look at what comes
+	name  string
+	zip   bool  // off counts uncompressed bytes
+	off   int64 // bytes consumed by whole blocks
+	buf   []byte
 }
 
 // fill reads until buf holds n bytes. A claimed length is not believed: the

@@ -128,7 +128,7 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 		return nil, err
 	}
 	rd := &Reader{name: name, zip: pack != plain, metaErr: ErrNoMeta}
-	in := input{r: br, name: name, zip: pack != plain}
+	in := input{r: br, ahead: br, name: name, zip: pack != plain}
 	switch k {
 	case kindPcapng:
 		rd.format = "pcapng"

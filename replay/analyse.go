@@ -47,6 +47,8 @@ type Conversation struct {
 	Streams [2]*Stream
 	// Datagrams are what both sent over UDP or echo, in order.
 	Datagrams []*Datagram
+
+	both bool // both ends opened it, at once
 }
 
 // Datagram is one UDP datagram, echo message, or "port unreachable".
@@ -283,6 +285,8 @@ func (a *analyser) frame(f *Frame) {
 		a.echo(d, frames, bad)
 	case d.ICMP != nil && isPortUnreachable(d.ICMP):
 		a.unreachable(d, f)
+	case d.ICMP != nil && isTooBig(d.ICMP) && !f.IP.IsFragment():
+		a.tooBig(d, f)
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type >= 133 && d.ICMP.Type <= 137:
 		a.ignore("neighbour discovery", f)
 	case d.ICMP != nil:

@@ -46,7 +46,7 @@ func classicFile(link uint32, packets ...packetAt) []byte {
 }
 
 // rewritten is an Ethernet capture whose packets went through f.
-func rewritten(t *testing.T, name string, link uint32, f func(eth []byte) []byte) []byte {
+func relinked(t *testing.T, name string, link uint32, f func(eth []byte) []byte) []byte {
 	t.Helper()
 	c, err := replay.Load(captures + name)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestEveryLinkTypeReplays(t *testing.T) {
 		}
 		for name, form := range linkForms {
 			t.Run(c.name+", "+name, func(t *testing.T) {
-				a := replay.Analyse(readBytes(t, rewritten(t, c.name, form.link, form.form)))
+				a := replay.Analyse(readBytes(t, relinked(t, c.name, form.link, form.form)))
 				addr := netip.MustParseAddr(c.live)
 				if a.Endpoint(addr) == nil {
 					t.Fatalf("%v is not in there: %+v", addr, a.Endpoints)

@@ -22,35 +22,48 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... [-w OUT] [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
-			"capture says it said. Without --live it lists what the capture holds.\n\n" +
+			"capture says it said. Without --live and --play it lists what the capture\n" +
+			"holds.\n\n" +
+			"WHO is an address of the capture, a MAC (every address behind it),\n" +
+			"all-servers or all-clients. With --play, only those are played; without\n" +
+			"--live, everyone who talks to them is live.\n\n" +
 			"APP is what runs on the live side; it says what it said in the capture\n" +
 			"unless it is one of\n" +
 			"  transcript:FILE                     what it said in another capture\n" +
 			"  http-server[@PORT]:/PATH=FILE[,...] answers with the files\n" +
 			"  echo-server@PORT, udp-echo-server@PORT\n\n" +
-			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
+			openHelp +
+			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
+			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP]` is live; may be repeated"},
+			&cli.StringSliceFlag{Name: "play", Usage: "only `WHO` is played; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
 			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
-		},
+		}, openFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
 				return err
 			}
 			p := player{
-				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
+				live: c.StringSlice("live"), played: c.StringSlice("play"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
 				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
 			}
 			var err error
 			if p.maxSize, err = maxSize(c); err != nil {
+				return err
+			}
+			if c.Bool("open") {
+				return openLoop(c, p)
+			}
+			if err := onlyOpen(c); err != nil {
 				return err
 			}
 			return p.play(c.Context, c.Args().First())
@@ -60,7 +73,7 @@ func replayCommand() *cli.Command {
 
 // player is one call of the verb replay.
 type player struct {
-	live           []string
+	live, played   []string
 	out            string
 	json           bool
 	maxSize        int64
@@ -80,7 +93,7 @@ func (p *player) play(ctx context.Context, path string) error {
 		return err
 	}
 	a := replay.Analyse(capture)
-	if len(p.live) == 0 {
+	if len(p.live) == 0 && len(p.played) == 0 {
 		list := a.List
 		if p.json {
 			list = func(w io.Writer) error { return writeJSON(w, listing(a)) }
@@ -90,12 +103,8 @@ func (p *player) play(ctx context.Context, path string) error {
 		}
 		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", path)
 	}
-	for _, text := range p.live {
-		live, err := parseLive(text, a)
-		if err != nil {
-			return err
-		}
-		p.options.Live = append(p.options.Live, live)
+	if err := p.choose(a); err != nil {
+		return err
 	}
 	rec, remove, err := p.record(path)
 	if err != nil {
