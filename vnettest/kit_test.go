@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var _ = flag.Bool("update", false, "rewrite golden files")
 
 // document is what the web server of most scenes serves.
-var document = bytes.Repeat([]byte("All work and no play makes Jack a dull boy.\n"), 1000)
+var document = bytes.Repeat([]byte("All work and no play makes Jack a dull boy.\n"), 6000)
 
 var handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(document) })
 

@@ -10,7 +10,6 @@ import (
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/scenario"
-	"github.com/vnreplay/vnreplay/switch"
 )
 
 // why is the reason for which nothing was sent.
