@@ -6,7 +6,12 @@
 // # A map of the package
 //
 // Reading a capture:
-//   - [Load] reads a capture into memory, and counts by reason what it cannot use.
+//   - [Load] reads a capture into memory, at most [MaxCaptureFrames] and
+//     [MaxCaptureBytes] of it, and counts by reason, with frame numbers, what it cannot
+//     use: link types that [pcap.DecodeLink] does not know, frames that are damaged,
+//     captured too short, or received with errors. Reports name them too.
+//   - Stamps that go back, jump or are missing are counted; time goes on from there.
+//   - [Analysis.Ethernet] gives a frame of any link type an Ethernet header.
 //   - [Analyse] finds endpoints and conversations in it, puts fragments together
 //     and TCP streams in order, and says of each conversation whether it can be
 //     replayed or why not. [Analysis.List] prints them.
