@@ -60,7 +60,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	dropped := false
 	dst, src := f.Dst(), f.Src()
 	for _, r := range s.inForce {
-		v, err := r.judge(f, nil)
+		v, err := s.ask(r, nil)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		}
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
-			v, err := r.judge(f, q)
+			v, err := s.ask(r, q)
 			if err != nil {
 				return err
 			}
@@ -106,6 +106,18 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		}
 	}
 	return nil
+}
+
+// ask asks a rule about the frame that enters. Thousands of rules can take minutes
+// for one frame (a chain that has a million steps to make up, each), and the loop
+// looks at the limits between frames only: so they are looked at here, too.
+func (s *Switch) ask(r *InstalledRule, to *Port) (Verdict, error) {
+	if s.asked++; s.asked%64 == 0 {
+		if err := s.w.overdue(s.w.settler.ctx); err != nil {
+			return Verdict{}, err
+		}
+	}
+	return r.judge(&s.frame, to)
 }
 
 // judge asks the rule, and checks its answer.
