@@ -64,7 +64,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		if !r.onSenders {
 			continue
 		}
-		hit, err := r.judge(f, nil, &v)
+		hit, err := s.ask(r, nil, &v)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 		}
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
-			hit, err := r.judge(f, q, &v)
+			hit, err := s.ask(r, q, &v)
 			if err != nil {
 				return err
 			}
@@ -124,6 +124,18 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 type fromHit struct {
 	rule int
 	Verdict
+}
+
+// ask asks a rule about the frame that enters. Thousands of rules can take minutes
+// for one frame (a chain that has a million steps to make up, each), and the loop
+// looks at the limits between frames only: so they are looked at here, too.
+func (s *Switch) ask(r *InstalledRule, to *Port, v *Verdict) (hit bool, err error) {
+	if s.asked++; s.asked%64 == 0 {
+		if err := s.w.overdue(s.w.settler.ctx); err != nil {
+			return false, err
+		}
+	}
+	return r.judge(&s.frame, to, v)
 }
 
 // judge asks the rule, and checks its answer. It reports whether that does anything.

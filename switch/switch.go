@@ -49,6 +49,7 @@ type Switch struct {
 
 	// What holds for the frame being decided, the loop's.
 	inForce  []*InstalledRule
+	asked    uint64 // questions to rules so far
 	watching []Watcher
 	present  []*Port
 
