@@ -128,14 +128,14 @@ func TestCompressedBombs(t *testing.T) {
 	for name, block := range map[string][]byte{"blocks passed over": skipped, "empty packets": empty, "large packets": large, "zeros": make([]byte, 1<<20)} {
 		for pack, make := range map[string]func(*testing.T, []byte, int, []byte) []byte{"gzip": bomb, "zstd": zstdBomb} {
 			t.Run(name+", "+pack, func(t *testing.T) {
-				z := make(t, head, 150<<20/len(block)+50, block)
+				z := make(t, head, 50+100<<20/len(block), block)
 				runtime.GC()
 				var before, now runtime.MemStats
 				runtime.ReadMemStats(&before)
 				peak, reads := uint64(0), 0
 				r, err := pcap.NewReader(bytes.NewReader(z), "in")
 				for err == nil {
-					if _, err = r.Next(); reads%(1<<16) == 0 || len(block) > 10<<20 {
+					if _, err = r.Next(); reads%(1<<18) == 0 || len(block) > 10<<20 {
 						runtime.GC() // what is alive, not what is garbage
 						runtime.ReadMemStats(&now)
 						peak = max(peak, now.HeapAlloc-min(before.HeapAlloc, now.HeapAlloc))
