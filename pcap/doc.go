@@ -26,6 +26,10 @@
 //   - [Compare] finds the first difference between two recordings, to the bit of a
 //     packet block.
 //
+// Changing:
+//   - [Rewriter] maps addresses, ports and VLANs ([Mapping]) in a capture and keeps
+//     all else of the file.
+//
 // # What a recording looks like
 //
 // One section. Its header holds the application "vnreplay" and one comment, the
