@@ -25,6 +25,8 @@ type where struct {
 // placed is an action that says itself which cables it is about; its rule has no
 // "from" and "to".
 type placed interface {
+	// cables says whether it can be about senders' and about receivers' cables.
+	cables() (sender, receivers bool)
 	// on reports whether it is about a cable, the sender's if to is nil.
 	on(from, to *vswitch.Port) bool
 	// ports are the names it has.

@@ -385,3 +385,38 @@ func FuzzRewrite(f *testing.F) {
 		}
 	})
 }
+
+// Variants of the classic format stay what they are, with what they have beyond it.
+func TestRewrittenVariants(t *testing.T) {
+	plain, err := os.ReadFile(filepath.Join(fixtureDir, "public-01-http-handshake-fin.pcap"))
+	ok(t, err)
+	le := binary.LittleEndian
+	variant := func(magic uint32, minor uint16, more int, swap bool) []byte {
+		out := bytes.Clone(plain[:24])
+		le.PutUint32(out, magic)
+		le.PutUint16(out[6:], minor)
+		for i, p := range packets(t, read(t, plain)) {
+			head := bytes.Clone(plain[p.Offset : p.Offset+16])
+			if swap {
+				head = slices.Concat(head[:8], head[12:16], head[8:12])
+			}
+			out = append(append(append(out, head...), bytes.Repeat([]byte{byte(i)}, more)...), p.Data...)
+		}
+		return out
+	}
+	for name, b := range map[string][]byte{
+		"plain": plain, "Kuznetzov's": variant(0xa1b2cd34, 4, 8, false), "2.2": variant(0xa1b2c3d4, 2, 0, true), "2.3": variant(0xa1b2c3d4, 3, 0, true),
+	} {
+		for _, m := range []string{"mac 58:6d:8f:99:ec:a8=02:00:00:00:00:99", "vlan add=9"} {
+			undo := map[string]string{"m": "mac 02:00:00:00:00:99=58:6d:8f:99:ec:a8", "v": "vlan 9=none"}[m[:1]]
+			there, report := rewrite(t, b, pcap.FixChanged, pcap.SameFormat, m)
+			back, _ := rewrite(t, there, pcap.FixChanged, pcap.SameFormat, undo)
+			if report.Changed != 10 || !bytes.Equal(back, b) {
+				t.Errorf("%s, %s: %d frames changed, and back the same: %v", name, m, report.Changed, bytes.Equal(back, b))
+			}
+			if n := len(packets(t, read(t, there))); n != 10 {
+				t.Errorf("%s, %s: %d frames", name, m, n)
+			}
+		}
+	}
+}

@@ -47,6 +47,8 @@ type Conversation struct {
 	Streams [2]*Stream
 	// Datagrams are what both sent over UDP or echo, in order.
 	Datagrams []*Datagram
+
+	both bool // both ends opened it, at once
 }
 
 // Datagram is one UDP datagram, echo message, or "port unreachable".
@@ -148,6 +150,9 @@ func Analyse(c *Capture) *Analysis {
 			}
 		}
 	}
+	for _, f := range a.parts.lost {
+		a.ignore("fragment of a datagram that is not whole", f)
+	}
 	return a.Analysis
 }
 
@@ -167,13 +172,7 @@ type analyser struct {
 }
 
 func (a *analyser) ignore(reason string, f *Frame) {
-	for i := range a.Ignored {
-		if a.Ignored[i].Reason == reason {
-			a.Ignored[i].Frames++
-			return
-		}
-	}
-	a.Ignored = append(a.Ignored, Skip{reason, 1, f.Number})
+	a.Ignored = countSkip(a.Ignored, reason, f.Number)
 }
 
 func (a *analyser) countSums(f *Frame) {
@@ -245,7 +244,7 @@ func (a *analyser) frame(f *Frame) {
 		a.ignore("ARP", f)
 		return
 	case f.IP == nil:
-		a.ignore("not IP", f)
+		a.ignore(f.notIP(), f)
 		return
 	case f.IP.Src.IsUnspecified() || !isHost(f.IP.Src):
 		a.ignore("from an unspecified, multicast or broadcast address", f)
@@ -286,6 +285,8 @@ func (a *analyser) frame(f *Frame) {
 		a.echo(d, frames, bad)
 	case d.ICMP != nil && isPortUnreachable(d.ICMP):
 		a.unreachable(d, f)
+	case d.ICMP != nil && isTooBig(d.ICMP) && !f.IP.IsFragment():
+		a.tooBig(d, f)
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type >= 133 && d.ICMP.Type <= 137:
 		a.ignore("neighbour discovery", f)
 	case d.ICMP != nil:

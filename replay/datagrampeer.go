@@ -324,10 +324,7 @@ func (p *datagramPeer) send(d *Datagram) {
 	for _, f := range d.frames {
 		packet := bytes.Clone(f.packet())
 		copy(packet[f.IP.HeaderLen:], segment[f.IP.FragOffset:])
-		p.st.send(pcap.Ethernet(p.host.mac, p.st.mac, packet))
-		if len(f.VLANs) > 0 {
-			p.e.report.count("vlan")
-		}
+		p.st.sendCaptured(pcap.Ethernet(p.host.mac, p.st.mac, packet), f)
 	}
 	p.Matched[p.me] += int64(len(d.Payload))
 }

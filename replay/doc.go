@@ -32,13 +32,33 @@
 // # How a played side behaves
 //
 // It sends its captured segments, in order. Each waits until what it
-// acknowledges (in bytes of the stream, SYN and FIN counted; SACK blocks too) has
+// acknowledges (in bytes of the stream, SYN and FIN counted) has
 // been received from the live side, and as long as in the capture after the one
 // before it or, if that was later there, after the arrival of what it acknowledges.
-// Numbers of the live side's (acknowledgements, SACK blocks,
+// Numbers of the live side's (acknowledgements,
 // timestamp echoes, an ephemeral port, an echo identifier) are mapped to those it
 // uses now. The played side's own numbers stay as captured. It keeps within the
 // live side's receive window.
+//
+// Segments that were lost in the capture's world are lost again. Those of the played
+// side that a recording of this program says did not arrive are not sent. Of the
+// live side's, the played side loses the first that has a byte where a lost one
+// began: as a recording of this program says or, elsewhere, as the played side's
+// SACK blocks and duplicate acknowledgements in the capture do (three segments
+// beyond a gap, RFC 6675 and RFC 5681; what was merely reordered is not lost). So a
+// live side has to retransmit where the captured one had to.
+//
+// Where the capture shows that a router, or the other end, told the live side that a
+// segment of its was too big for the path (RFC 1191, RFC 8201), the path has that
+// MTU from the same place of the stream on.
+//
+// Acknowledgements of a gap (duplicates, SACK blocks) are true of one order of
+// segments only, so from the first gap of a connection on, the played side
+// acknowledges what it has itself, as receivers do: every second segment at once,
+// others after [StallDelay], and at once, with SACK blocks if both ends know them,
+// what comes beyond a gap or fills it (RFC 5681, 4.2). Captured acknowledgements that
+// say more than it has said are still sent, the others left out; windows stay as
+// captured.
 //
 // A live side that segments differently may wait for an acknowledgement that
 // the captured peer sent only later. Then the played side acknowledges what it
@@ -48,14 +68,15 @@
 // Others come after [StallDelay] when the next segment waits for the live side,
 // and after [AckDelay] when it waits for its time. They are synthetic: counted,
 // bounded, and, because a recording has no comment for them, named by their frame
-// numbers in the report ([Report.SyntheticFrames]).
+// numbers in the report ([Report.SyntheticFrames]), with those of its own.
 //
 // If the live side does not send what is waited for within [Patience] of virtual
 // time, that is a divergence.
 //
 // # What is compared
 //
-// Streams, not segments: the bytes each live side sends per connection, byte by
+// Streams, not segments: urgent pointers, ECN bits and options are not
+// compared, nor is who sent what twice. The bytes each live side sends per connection, byte by
 // byte; that it opens and accepts the connections, closes (FIN) and resets where
 // the capture has it; that it acknowledges all that was played, or before a reset
 // what it acknowledges there; its datagrams and echo replies one by one; that no
@@ -63,7 +84,8 @@
 // plays (even to look for their MAC) unless the capture shows it; and that nothing
 // follows the last expected byte, datagram or connection, for [Linger] of virtual
 // time. Bytes of the played side count as covered when they are acknowledged. Retransmissions of the live side and synthetic
-// acknowledgements are bounded ([MaxRetransmits], [MaxSynthetic]).
+// acknowledgements, with the played side's own, are bounded ([MaxRetransmits],
+// [MaxSynthetic]).
 //
 // An answer, over TCP, is where the live side went on after both sides had
 // received all that was sent. Before its first byte it must have received the
@@ -78,6 +100,7 @@
 //
 //	isn                   another initial sequence number
 //	ephemeral-port        another port of a live client
+//	connection-order      connections that a live client opened in another order, told apart by their first bytes
 //	echo-id               another identifier of a live sender of pings
 //	tcp-options           timestamps, SACK or window scaling offered, or not
 //	segmentation          a segment of the live side with other bounds
@@ -85,21 +108,33 @@
 //	ack-merged            one that thereby became equal to the one before, and was left out
 //	ack-split             a played acknowledgement, said in parts as the bytes came
 //	ack-apart             one that the capture has on a segment that is not new this time
+//	ack-gap               one of a gap (a duplicate, SACK blocks) that is not there now, left out
+//	ack-own               one that the played side made of what it had itself, after a gap
+//	live-loss             a segment of the live side, lost as one was in the capture
+//	live-checksum         a frame of the live side with a wrong checksum, which no receiver takes
+//	path-mtu              one that is too big for its path as in the capture, lost and answered with ICMP
 //	played-retransmission a segment that was lost in the capture's world, played again
 //	late-syn              an answer to a SYN that was played again after the end
 //	super-segment         a played segment bigger than the MTU (offload), cut
-//	vlan                  a played frame's VLAN tags, left out
+//	vlan                  a played frame's VLAN tags, left out (see below)
 //	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture
 //	closed-after-capture  a close after the last captured byte of a connection still open then
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
 //
+// # VLANs
+//
+// A live host's frames bear the VLAN tags that they bear in the capture, played
+// frames theirs; ARP and neighbour discovery are tagged alike. Priorities of a
+// live host's frames must be the same in all of them: if its tags differ from frame
+// to frame, as a router's on a trunk do, it is played without, and so is who
+// talks to it.
+//
 // # What a capture must have
 //
-// The SYN of a TCP connection, the answer to it, and every byte that was
-// acknowledged; whole datagrams. Otherwise [Conversation.Reason] says what is
+// The SYN of a TCP connection, without data, the answer to it, and every byte that
+// was acknowledged; whole datagrams. Connections that were open when the capture
+// began have none of the first. Otherwise [Conversation.Reason] says what is
 // missing. Frames with wrong checksums count only where nothing else brings
-// their bytes. In a recording of this program, frames that a fault kept from
-// their receiver are not played again, so the live side meets the same loss of
-// what was played.
+// their bytes.
 package replay

@@ -29,6 +29,7 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	r.printDivergences(line)
 	r.printCoverage(line)
+	r.printUnusable(line)
 	if len(r.Normalised) > 0 {
 		var s []string
 		for _, c := range r.Normalised {
@@ -127,6 +128,9 @@ func (r *Report) printDivergences(line func(string, ...any)) {
 // recording they are.
 func (r *Report) syntheticText() string {
 	s := count(r.Synthetic, "synthetic acknowledgement")
+	if n := r.counted("ack-own"); n > 0 {
+		s += fmt.Sprintf(", %d of its own", n)
+	}
 	if !r.recorded || len(r.SyntheticFrames) == 0 {
 		return s
 	}
@@ -174,6 +178,9 @@ func (r *Report) printCoverage(line func(string, ...any)) {
 			break
 		}
 		line("  not replayable: conversation %d, %v: %s", c.Number, c, clip(c.Reason, 200))
+	}
+	if r.NotChosen > 0 {
+		line("not replayed: %s with an end that is not to be played", count(r.NotChosen, "conversation"))
 	}
 	if r.NoneLive > 0 || r.BothLive > 0 {
 		line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)

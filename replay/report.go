@@ -55,6 +55,8 @@ type Report struct {
 	Unplayable []*Conversation
 	// NoneLive and BothLive count the others: no live end, or two.
 	NoneLive, BothLive int
+	// NotChosen counts those whose other end is not among Options.Play.
+	NotChosen int
 
 	// Divergences, in the order of virtual time. Those after the first may be
 	// its consequences.
@@ -70,8 +72,9 @@ type Report struct {
 	// live sides sent with data or FIN, and CapturedSegments what the capture has.
 	Retransmits, Synthetic, Segments, CapturedSegments int
 
-	// SyntheticFrames are the numbers of the synthetic acknowledgements' frames in
-	// a recording of the replay, as Wireshark shows them.
+	// SyntheticFrames are the numbers of the frames in a recording of the replay, as
+	// Wireshark shows them, of synthetic acknowledgements and of those that a played
+	// side made of what it had itself (ack-own).
 	SyntheticFrames []uint64
 
 	// Virtual is how long the conversations took on the world's clock; Captured,
@@ -177,14 +180,33 @@ func (r *Report) retransmitted(p *tcpPeer, _ int64) {
 	b := r.budget(p.Played)
 	b.retransmits++
 	most := MaxRetransmits + p.in.Segments/4 + 2*p.in.Retransmitted
-	if b.retransmits == most+1 && !p.done {
+	if b.retransmits != most+1 {
+		return
+	}
+	if !p.done {
 		p.fail("retransmits", p.got-1, "the live side retransmitted more than %d segments", most)
+	} else if p.Same {
+		p.Same = false
+		r.diverge(p.e, &Divergence{Kind: "retransmits", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me], Offset: p.got - 1,
+			Frame: p.in.frameOf(p.got - 1), Text: fmt.Sprintf("the live side retransmitted more than %d segments", most)})
 	}
 }
 
 // synthetic counts an acknowledgement that is not in the capture.
 func (r *Report) synthetic(p *tcpPeer) {
 	r.Synthetic++
+	b := r.budget(p.Played)
+	b.synthetic++
+	most := MaxSynthetic + p.in.Segments
+	if b.synthetic == most+1 && !p.done {
+		p.fail("synthetic", p.got-1, "the played side had to make up more than %d acknowledgements", most)
+	}
+}
+
+// own counts an acknowledgement that a played side makes of what it has itself.
+func (r *Report) own(p *tcpPeer) {
+	r.count("ack-own")
+	p.st.mark()
 	b := r.budget(p.Played)
 	b.synthetic++
 	most := MaxSynthetic + p.in.Segments

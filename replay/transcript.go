@@ -24,8 +24,8 @@ const burst = time.Millisecond
 
 // Transcript returns the application that says what addr says in a capture: it
 // listens and dials as captured, writes each byte once it has received all bytes
-// that addr had acknowledged before it said it, after the pause it made then (at
-// most 50 s), and closes or resets where the capture shows it. It does not look
+// that addr had acknowledged before it said it, after the pause it made then (of
+// what both were silent at most 50 s at a time), and closes or resets where the capture shows it. It does not look
 // at what it receives.
 func Transcript(a *Analysis, addr netip.Addr) App {
 	return func(ctx context.Context, h *vnetif.Host) error {
@@ -77,7 +77,7 @@ func (t *transcript) run(a *Analysis) error {
 		}
 		name := fmt.Sprintf("transcript %v %d", t.addr, c.Number)
 		switch {
-		case c.Proto == TCP && end == 0:
+		case c.Proto == TCP && (end == 0 || c.both):
 			s := newScript(c, end)
 			t.h.World().Background(name, func(ctx context.Context) error { t.dial(ctx, s); return nil })
 		case c.Proto == TCP && c.Streams[1].syn != nil:
@@ -125,14 +125,25 @@ func (t *transcript) run(a *Analysis) error {
 func newScript(c *Conversation, end int) *script {
 	s := &script{conv: c, end: end}
 	own, peer := c.Streams[end], c.Streams[1-end]
-	last := c.Start
+	last, next := c.Start, 0
+	// pause is how long the end was silent, with every silence of the other that is
+	// longer than the transcript's patience cut short.
+	pause := func(at time.Duration) (d time.Duration) {
+		for ; next < len(peer.segments) && peer.segments[next].frame.At < at; next++ {
+			if x := peer.segments[next].frame.At; x > last {
+				d += min(x-last, maxThink)
+				last = x
+			}
+		}
+		return d + min(max(at-last, 0), maxThink)
+	}
 	add := func(st step, at time.Duration) {
 		// The pause counts from the later of its own last word and the moment
 		// at which what it waited for had arrived.
 		if g := arrived(peer, st.need, st.needFIN); g > last {
 			last = g
 		}
-		st.think = min(max(at-last, 0), maxThink)
+		st.think = pause(at)
 		last = max(at, last)
 		if k := len(s.steps) - 1; k >= 0 && len(st.data) > 0 && len(s.steps[k].data) > 0 && st.think < burst &&
 			s.steps[k].need == st.need && s.steps[k].needFIN == st.needFIN {
@@ -171,11 +182,15 @@ func arrived(s *Stream, need int64, fin bool) time.Duration {
 
 // dial opens a connection as captured and says its script.
 func (t *transcript) dial(ctx context.Context, s *script) {
-	if t.h.Sleep(t.start.Add(s.conv.Start).Sub(t.h.Now())) != nil {
+	start := s.conv.Start
+	if s.end == 1 {
+		start = s.conv.Streams[1].segments[0].frame.At // both opened it
+	}
+	if t.h.Sleep(t.start.Add(start).Sub(t.h.Now())) != nil {
 		return
 	}
-	to := s.conv.Ends[1].String()
-	c, err := t.h.DialFrom(ctx, "tcp", s.conv.Ends[0], to)
+	to := s.conv.Ends[1-s.end].String()
+	c, err := t.h.DialFrom(ctx, "tcp", s.conv.Ends[s.end], to)
 	if err != nil && errors.Is(err, syscall.EADDRINUSE) {
 		c, err = t.h.DialFrom(ctx, "tcp", netip.AddrPortFrom(t.addr, 0), to)
 	}

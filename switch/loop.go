@@ -240,11 +240,12 @@ func (w *World) checkLimits(ctx context.Context) error {
 	if w.steps > maxStepsPerInstant {
 		return w.explain(fmt.Errorf("%w: %d events at one instant", ErrStuck, w.steps))
 	}
-	if w.stats.Events%64 != 0 {
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
+	// An application may cancel its own run: what would come after is not to happen.
+	if ctx.Err() != nil {
 		return w.explain(context.Cause(ctx))
+	}
+	if w.stats.Events%64 != 0 { // the wall clock takes longer to read
+		return nil
 	}
 	if time.Now().After(w.settler.deadline) {
 		return w.explain(fmt.Errorf("%w: %v of wall time", ErrLimit, w.cfg.WallLimit))

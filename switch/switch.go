@@ -57,7 +57,7 @@ type Switch struct {
 	sent      Sent
 	receivers []Receiver
 	arrivals  []time.Time
-	fromHits  []Verdict
+	fromHits  []fromHit
 }
 
 // NewSwitch adds a switch to the world.

@@ -10,7 +10,6 @@ import (
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/scenario"
-	"github.com/vnreplay/vnreplay/switch"
 )
 
 // why is the reason for which nothing was sent.
@@ -83,19 +82,6 @@ func (o *opener) print(fed *replay.Fed, err error) error {
 	return writeJSON(o.stdout, out)
 }
 
-func jsonSkips(skips []replay.Skip) []jsonSkip {
-	out := []jsonSkip{}
-	for _, s := range skips {
-		out = append(out, jsonSkip{s.Frames, s.First, s.Reason})
-	}
-	return out
-}
-
-func affectedOf(c vswitch.RuleCounts) scenario.Affected {
-	return scenario.Affected{Frames: c.Frames, Dropped: c.Dropped, Duplicated: c.Copied, Corrupted: c.Changed,
-		Truncated: c.Truncated, Padded: c.Padded, Delayed: c.Delayed, Reordered: c.Reordered, Refused: c.Refused}
-}
-
 // text is the summary for people.
 func (o *opener) text(fed *replay.Fed, err error) string {
 	var b strings.Builder
@@ -146,14 +132,14 @@ func writeOpenRules(b *strings.Builder, fed *replay.Fed) {
 		return
 	}
 	b.WriteByte('\n')
-	writeRules(b, &scenario.Result{Affected: affectedOf(fed.Affected), Rules: ruleResults(fed)})
+	writeRules(b, &scenario.Result{Affected: scenario.AffectedOf(fed.Affected), Rules: ruleResults(fed)})
 }
 
 func ruleResults(fed *replay.Fed) []scenario.RuleResult {
 	out := []scenario.RuleResult{}
 	for _, r := range fed.Rules {
 		out = append(out, scenario.RuleResult{Number: r.Number(), Name: r.Name(), Text: r.Rule().String(),
-			Added: true, Matched: r.Matched(), Affected: affectedOf(r.Counts())})
+			Added: true, Matched: r.Matched(), Affected: scenario.AffectedOf(r.Counts())})
 	}
 	return out
 }

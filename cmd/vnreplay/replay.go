@@ -22,10 +22,14 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... | --open [-w OUT] [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
-			"capture says it said. Without --live it lists what the capture holds.\n\n" +
+			"capture says it said. Without --live and --play it lists what the capture\n" +
+			"holds.\n\n" +
+			"WHO is an address of the capture, a MAC (every address behind it),\n" +
+			"all-servers or all-clients. With --play, only those are played; without\n" +
+			"--live, everyone who talks to them is live.\n\n" +
 			"APP is what runs on the live side; it says what it said in the capture\n" +
 			"unless it is one of\n" +
 			"  transcript:FILE                     what it said in another capture\n" +
@@ -35,7 +39,8 @@ func replayCommand() *cli.Command {
 			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
 			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
+			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP]` is live; may be repeated"},
+			&cli.StringSliceFlag{Name: "play", Usage: "only `WHO` is played; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
 			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
@@ -48,7 +53,7 @@ func replayCommand() *cli.Command {
 				return err
 			}
 			p := player{
-				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
+				live: c.StringSlice("live"), played: c.StringSlice("play"), out: c.String("w"), json: c.Bool("json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
 				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
 			}
 			var err error
@@ -68,7 +73,7 @@ func replayCommand() *cli.Command {
 
 // player is one call of the verb replay.
 type player struct {
-	live           []string
+	live, played   []string
 	out            string
 	json           bool
 	maxSize        int64
@@ -88,7 +93,7 @@ func (p *player) play(ctx context.Context, path string) error {
 		return err
 	}
 	a := replay.Analyse(capture)
-	if len(p.live) == 0 {
+	if len(p.live) == 0 && len(p.played) == 0 {
 		list := a.List
 		if p.json {
 			list = func(w io.Writer) error { return writeJSON(w, listing(a)) }
@@ -98,12 +103,8 @@ func (p *player) play(ctx context.Context, path string) error {
 		}
 		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", path)
 	}
-	for _, text := range p.live {
-		live, err := parseLive(text, a)
-		if err != nil {
-			return err
-		}
-		p.options.Live = append(p.options.Live, live)
+	if err := p.choose(a); err != nil {
+		return err
 	}
 	rec, remove, err := p.record(path)
 	if err != nil {
@@ -175,6 +176,8 @@ type replayOutcome struct {
 	Bytes         int64            `json:"bytes"`
 	Divergences   []jsonDivergence `json:"divergences"`
 	Normalised    map[string]int   `json:"normalised"`
+	Skipped       []jsonSkip       `json:"skipped"` // frames that are not usable
+	Clock         jsonClock        `json:"clock"`
 	Notes         []string         `json:"notes"`
 	Virtual       time.Duration    `json:"virtual_ns"`
 	Frames        uint64           `json:"frames"`
@@ -198,6 +201,9 @@ type jsonListing struct {
 	Conversations []jsonConversation `json:"conversations"`
 	Ignored       []jsonSkip         `json:"ignored"` // in no conversation
 	Skipped       []jsonSkip         `json:"skipped"` // not usable
+	Clock         jsonClock          `json:"clock"`
+	Format        string             `json:"format"`
+	Blocks        []string           `json:"other_blocks,omitempty"` // of a pcapng file, that are no packets
 	Cut           string             `json:"cut,omitempty"`
 }
 
@@ -219,15 +225,43 @@ type jsonConversation struct {
 }
 
 type jsonSkip struct {
-	Frames int    `json:"frames"`
-	First  int    `json:"first_frame"`
-	Reason string `json:"reason"`
+	Frames  int    `json:"frames"`
+	First   int    `json:"first_frame"`
+	Numbers []int  `json:"frame_numbers"` // of the first few
+	Reason  string `json:"reason"`
+}
+
+// jsonClock is what is wrong with the stamps of a capture.
+type jsonClock struct {
+	Backwards      int `json:"backwards"` // frames
+	FirstBackwards int `json:"first_backwards,omitempty"`
+	Ahead          int `json:"ahead"` // by more than 30 days
+	FirstAhead     int `json:"first_ahead,omitempty"`
+	Untimed        int `json:"untimed"`
+	FirstUntimed   int `json:"first_untimed,omitempty"`
+}
+
+func clockOf(c *replay.Capture) jsonClock {
+	return jsonClock{c.Backwards, c.FirstBackwards, c.Ahead, c.FirstAhead, c.Untimed, c.FirstUntimed}
+}
+
+// jsonSkips is a list of frames that were not used; it is never null.
+func jsonSkips(skips []replay.Skip) []jsonSkip {
+	out := []jsonSkip{}
+	for _, s := range skips {
+		out = append(out, jsonSkip{s.Frames, s.First, s.Numbers, s.Reason})
+	}
+	return out
 }
 
 func listing(a *replay.Analysis) jsonListing {
 	out := jsonListing{
 		Capture: a.Capture.Name, Frames: len(a.Capture.Frames), Endpoints: []jsonEndpoint{},
-		Conversations: []jsonConversation{}, Ignored: []jsonSkip{}, Skipped: []jsonSkip{},
+		Conversations: []jsonConversation{}, Ignored: jsonSkips(a.Ignored), Skipped: jsonSkips(a.Capture.Skipped),
+		Clock: clockOf(a.Capture), Format: a.Capture.Format,
+	}
+	for _, b := range a.Capture.Blocks {
+		out.Blocks = append(out.Blocks, b.String())
 	}
 	if a.Capture.Cut != nil {
 		out.Cut = oneLine(a.Capture.Cut)
@@ -238,12 +272,6 @@ func listing(a *replay.Analysis) jsonListing {
 	for _, c := range a.Conversations {
 		out.Conversations = append(out.Conversations, jsonConversation{
 			c.Number, c.Proto.String(), c.Ends, [2]int64{c.Bytes(0), c.Bytes(1)}, c.First, c.Last, c.Reason})
-	}
-	for _, s := range a.Ignored {
-		out.Ignored = append(out.Ignored, jsonSkip{s.Frames, s.First, s.Reason})
-	}
-	for _, s := range a.Capture.Skipped {
-		out.Skipped = append(out.Skipped, jsonSkip{s.Frames, s.First, s.Reason})
 	}
 	return out
 }
@@ -264,7 +292,8 @@ func (p *player) print(r *replay.Report, kept string) error {
 		return nil
 	}
 	out := replayOutcome{Verdict: r.Verdict.String(), Notes: append([]string{}, r.Notes...), Virtual: r.Virtual, Frames: r.Stats.Frames,
-		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept}
+		Normalised: map[string]int{}, Divergences: []jsonDivergence{}, Recording: kept,
+		Skipped: jsonSkips(r.Capture.Skipped), Clock: clockOf(r.Capture)}
 	out.Same, out.Conversations, out.SameBytes, out.Bytes = r.Coverage()
 	if r.Err != nil {
 		out.Error = oneLine(r.Err)

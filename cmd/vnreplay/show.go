@@ -80,8 +80,8 @@ func (s *shower) frames(fn func(p *pcap.Packet, iface pcap.Interface) error) err
 		}
 		if s.expr.String() != "" {
 			if p.LinkType != pcap.LinkEthernet {
-				return fmt.Errorf("%s: frame %d is not Ethernet (link type %d), and expressions are for that only: leave it out",
-					s.r.Name(), p.Number, p.LinkType)
+				return fmt.Errorf("%s: frame %d is not Ethernet (%s), and expressions are for that only: leave it out",
+					s.r.Name(), p.Number, pcap.LinkTypeName(p.LinkType))
 			}
 			if !s.expr.MatchLen(p.Data, p.OrigLen) {
 				continue
@@ -147,7 +147,7 @@ func (s *shower) json() error {
 	return s.frames(func(p *pcap.Packet, iface pcap.Interface) error {
 		out := shownFrame{
 			Frame: p.Number, Time: p.Time, Interface: iface.Name, Direction: p.Direction.String(), Bytes: p.OrigLen,
-			Text: describer.Frame(p.LinkType, p.Data, p.OrigLen), Comments: p.Comments,
+			Text: describer.Describe(p), Comments: p.Comments,
 		}
 		if fate, err := pcap.ParseFate(p.Comments); err == nil {
 			for _, f := range fate.Faults {
