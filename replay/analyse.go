@@ -143,6 +143,7 @@ func Analyse(c *Capture) *Analysis {
 			conv.finishTCP()
 		}
 	}
+	a.closedPorts()
 	for _, s := range a.parts.order {
 		if p := a.parts.open[s]; p != nil {
 			for _, f := range p.frames {
@@ -232,7 +233,7 @@ func (a *analyser) endpoint(addr netip.Addr, mac vswitch.MAC) *Endpoint {
 		a.endpoints[addr] = e
 		a.Endpoints = append(a.Endpoints, e)
 	}
-	if e.MAC == (vswitch.MAC{}) {
+	if e.MAC == (vswitch.MAC{}) || !usable(e.MAC) && usable(mac) {
 		e.MAC = mac
 	}
 	return e
@@ -253,7 +254,9 @@ func (a *analyser) frame(f *Frame) {
 	e := a.endpoint(f.IP.Src, f.Src)
 	e.Frames++
 	e.Bytes += int64(f.IP.TotalLen)
-	if !isHost(f.IP.Dst) || f.Dst.IsGroup() {
+	// Programs that make packets leave the destination's MAC at the broadcast
+	// address; a directed broadcast (RFC 919) has it too, and never answers.
+	if !isHost(f.IP.Dst) || f.Dst.IsGroup() && f.TCP == nil && a.sums[f.IP.Dst] == nil {
 		a.ignore("to a multicast or broadcast address", f)
 		return
 	}
@@ -324,6 +327,14 @@ func (a *analyser) begin(p Proto, src, dst netip.AddrPort, f *Frame) *Conversati
 	if src.Addr() == dst.Addr() {
 		c.Reason = "both ends have the same address"
 	}
+	for _, e := range c.Ends {
+		if e.Addr().IsLoopback() {
+			c.cannot("%v is a loopback address, which no host takes from a network (RFC 1122, 3.2.1.3)", e.Addr())
+		}
+	}
+	if p != Echo && (src.Port() == 0 || dst.Port() == 0) {
+		c.cannot("port 0 is nobody's")
+	}
 	a.open[convKey{p, src, dst}] = c
 	a.Conversations = append(a.Conversations, c)
 	return c
@@ -340,6 +351,9 @@ func (a *analyser) udp(d *pcap.Decoded, frames []*Frame, bad bool) {
 	c, from := a.conversation(UDP, src, dst)
 	if c == nil {
 		c = a.begin(UDP, src, dst, frames[0])
+	}
+	if n := d.PayloadLen + 8; n > maxDatagram || d.IP.Version == 4 && n > maxDatagram-20 {
+		c.cannot("frame %d: a datagram with %d bytes is longer than UDP's can be", frames[0].Number, d.PayloadLen)
 	}
 	c.add(&Datagram{From: from, Payload: d.Payload, bad: bad}, d, frames)
 }

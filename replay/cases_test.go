@@ -53,6 +53,31 @@ func TestCases(t *testing.T) {
 			k.say(1, seg{flags: "R"})
 		}), ""},
 		{"refused", one(func(k *conn) { k.say(0, seg{flags: "S-", options: mss}); k.say(1, seg{flags: "R"}) }), ""},
+		{"refused, then not", func(c *craft) {
+			k := c.conn("10.0.0.1:1000", "10.0.0.2:80")
+			k.say(0, seg{flags: "S-", options: mss})
+			k.say(1, seg{flags: "R"})
+			c.wait(time.Second)
+			one(func(k *conn) { k.open(); k.talk(); k.close(0) })(c)
+			c.wait(time.Second)
+			k = c.conn("10.0.0.1:1002", "10.0.0.2:80")
+			k.say(0, seg{flags: "S-", options: mss})
+			k.say(1, seg{flags: "R"})
+		}, ""},
+		{"a question captured twice", func(c *craft) {
+			for range 2 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+			}
+			c.udp("10.0.0.2:53", "10.0.0.1:1001", []byte("answer"), 1500)
+		}, ""},
+		{"what follows a reset", one(func(k *conn) {
+			k.open()
+			k.say(0, seg{flags: "R-"})
+			k.wait(time.Second)
+			k.say(0, seg{flags: "P", data: "hello?"})
+			k.say(1, seg{flags: "R-"})
+		}), ""},
+		{"port 0", func(c *craft) { c.udp("10.0.0.1:0", "10.0.0.2:53", []byte("hm"), 1500) }, "port 0 is nobody's"},
 		{"never answered", one(func(k *conn) { k.say(0, seg{flags: "S-"}); k.wait(time.Second); k.say(0, seg{flags: "S-", back: 1}) }), "never answered in the capture"},
 		{"still open at the end", one(func(k *conn) { k.open(); k.talk(); k.talk() }), ""},
 		{"already open", one(func(k *conn) { k.talk(); k.close(0) }), "already open when the capture begins (frame 1 is its first)"},

@@ -6,7 +6,12 @@
 // # A map of the package
 //
 // Reading a capture:
-//   - [Load] reads a capture into memory, and counts by reason what it cannot use.
+//   - [Load] reads a capture into memory, at most [MaxCaptureFrames] and
+//     [MaxCaptureBytes] of it, and counts by reason, with frame numbers, what it cannot
+//     use: link types that [pcap.DecodeLink] does not know, frames that are damaged,
+//     captured too short, or received with errors. Reports name them too.
+//   - Stamps that go back, jump or are missing are counted; time goes on from there.
+//   - [Analysis.Ethernet] gives a frame of any link type an Ethernet header.
 //   - [Analyse] finds endpoints and conversations in it, puts fragments together
 //     and TCP streams in order, and says of each conversation whether it can be
 //     replayed or why not. [Analysis.List] prints them.
@@ -119,6 +124,9 @@
 //	vlan                  a played frame's VLAN tags, left out (see below)
 //	datagram-order        datagrams of the live side in another order (the report says so in a line of its own)
 //	unanswered-echo       an echo reply to a request that has none in the capture
+//	answer-again          an answer once more, to a question that stands in the capture twice
+//	unreachable-again     one more error that a port is unreachable, of those that the captured host spared
+//	unfilled-checksum     a played IPv4 header whose checksum was left to the network card, filled in
 //	closed-after-capture  a close after the last captured byte of a connection still open then
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
 //

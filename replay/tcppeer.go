@@ -119,6 +119,8 @@ func newTCPPeer(p *Played) *tcpPeer {
 		}
 		t.segs, t.seen, t.brought = append(t.segs, s), append(t.seen, high), append(t.brought, at)
 	}
+	t.segs = t.segs[:t.alive()]
+	t.seen, t.brought = t.seen[:len(t.segs)], t.brought[:len(t.segs)]
 	// Resets at the end are one: what the live side does after the first is its
 	// own affair.
 	n := len(t.segs)
@@ -131,6 +133,19 @@ func newTCPPeer(p *Played) *tcpPeer {
 	t.findTurns()
 	t.findLosses()
 	return t
+}
+
+// alive returns how many of the played segments count: what follows a reset does
+// not, unless the live end went on after it.
+func (p *tcpPeer) alive() int {
+	for i, s := range p.segs {
+		if s.Flags.Has(pcap.RST) && !slices.ContainsFunc(p.in.segments, func(x *segment) bool {
+			return x.frame.Number > s.frame.Number && !x.Flags.Has(pcap.RST) && (x.ack > s.seq || s.seq < 0)
+		}) {
+			return i + 1
+		}
+	}
+	return len(p.segs)
 }
 
 // start is called when the world starts.

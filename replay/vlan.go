@@ -73,9 +73,18 @@ func (e *engine) giveTags(p *plan) {
 		case len(tags) > 0:
 			m.tags = tags
 			e.tags[m.mac] = tags
-			e.tagRoom = max(e.tagRoom, len(tags)-4) // the switch allows for one
+			e.tagRoom = max(e.tagRoom, tagRoom(tags))
 		}
 	}
+}
+
+// tagRoom is how much of a frame's tags counts against the MTU of a port: the switch
+// allows for one 802.1Q tag, and for none of 802.1ad.
+func tagRoom(tags []byte) int {
+	if len(tags) >= 4 && tags[0] == 0x81 && tags[1] == 0 {
+		return len(tags) - 4
+	}
+	return len(tags)
 }
 
 // send puts a frame that is not of the capture on the cable, with the tags of the
@@ -86,7 +95,7 @@ func (s *station) send(frame []byte) { s.put(withTags(frame, s.e.tags[vswitch.MA
 // unless the host that it is for has none.
 func (s *station) sendCaptured(frame []byte, f *Frame) {
 	if s.e.tags[vswitch.MAC(frame[:6])] != nil {
-		if tags := tagBytes(f.VLANs); len(tags) <= 4+s.e.tagRoom {
+		if tags := tagBytes(f.VLANs); tagRoom(tags) <= s.e.tagRoom {
 			s.put(withTags(frame, tags))
 			return
 		}

@@ -39,8 +39,8 @@ type HostConfig struct {
 	Gateways []netip.Addr
 	// Tags are the 802.1Q or 802.1ad tags that every frame of the host bears,
 	// outermost first: four bytes each, as on the wire. A host with tags takes
-	// frames with any tags, or with none. Tags beyond the first count against the
-	// port's MTU.
+	// frames with any tags, or with none. They count against the port's MTU, except
+	// for a first one of 802.1Q, for which ports have room.
 	Tags []byte
 	// Port is the host's port and cable. Its name, if empty, is the host's.
 	Port vswitch.PortConfig
@@ -112,7 +112,7 @@ func (cfg *HostConfig) check() error {
 	if len(cfg.Tags)%tagLen != 0 || len(cfg.Tags) > maxTags*tagLen {
 		return fmt.Errorf("%d bytes of tags: want %d for each of at most %d tags", len(cfg.Tags), tagLen, maxTags)
 	}
-	mtu -= max(len(cfg.Tags)-tagLen, 0)
+	mtu -= tagRoom(cfg.Tags)
 	for i, p := range cfg.Addrs {
 		switch {
 		case !p.IsValid() || !usable(p.Addr()):

@@ -85,6 +85,15 @@ const (
 	addressesTo = 12 // where an Ethernet header's addresses end
 )
 
+// tagRoom is how many bytes of tags count against a port's MTU: vswitch has room for
+// one 802.1Q tag beside it.
+func tagRoom(tags []byte) int {
+	if len(tags) >= tagLen && tags[0] == 0x81 && tags[1] == 0x00 {
+		return len(tags) - tagLen
+	}
+	return len(tags)
+}
+
 // tagged puts the host's tags behind the addresses of a frame, which link/ethernet
 // gives in the first part.
 func (l *link) tagged(parts [][]byte) [][]byte {
@@ -108,9 +117,9 @@ func untagged(data []byte) []byte {
 }
 
 // MTU includes the Ethernet header, which link/ethernet subtracts. The port allows
-// for one tag (see vswitch.PortConfig).
+// for one 802.1Q tag (see vswitch.PortConfig).
 func (l *link) MTU() uint32 {
-	return uint32(l.port.MTU() + vswitch.HeaderLen - max(len(l.tags)-tagLen, 0))
+	return uint32(l.port.MTU() + vswitch.HeaderLen - tagRoom(l.tags))
 }
 
 func (l *link) Attach(d stack.NetworkDispatcher) {
