@@ -24,6 +24,10 @@
 //   - [Compare] finds the first difference between two recordings, to the bit of a
 //     packet block.
 //
+// Changing:
+//   - [Rewriter] maps addresses, ports and VLANs ([Mapping]) in a capture and keeps
+//     all else of the file.
+//
 // # What is read
 //
 // From a file, the standard input or a pipe, which are never sought in:

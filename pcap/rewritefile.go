@@ -120,15 +120,9 @@ func (c *copying) packet(block []byte, iface int, scan *ngScanner) error {
 	const lengths, start = 20, 28
 	captured := int(c.order.Uint32(block[lengths:]))
 	data := block[start : start+captured]
-	ifc := scan.ifaces[scan.base+iface]
-	fcs := ifc.FCSLen
-	if n := int(scan.cur.flags >> 5 & 15); n > 0 {
-		fcs = n
-	}
-	if scan.cur.origLen > captured {
-		fcs = 0 // it is in what was not captured
-	}
-	frame, longer := c.frame(c.links[iface], data, fcs, scan.cur.frame, ifc.SnapLen)
+	ifc := *scan.ifaces[scan.base+iface]
+	ifc.LinkType = c.links[iface]
+	frame, longer := c.frame(&ifc, data, &scan.cur)
 	if longer == 0 {
 		copy(data, frame)
 		_, err := c.w.Write(block)
@@ -158,7 +152,8 @@ func (c *copying) length(n uint32) error {
 // simple writes a simple packet block, which has the original length only.
 func (c *copying) simple(block []byte, scan *ngScanner) error {
 	const start = 12
-	ifc := scan.ifaces[scan.base]
+	ifc := *scan.ifaces[scan.base]
+	ifc.LinkType = c.links[0]
 	captured := scan.cur.origLen
 	if ifc.SnapLen > 0 {
 		captured = min(captured, ifc.SnapLen)
@@ -171,12 +166,8 @@ func (c *copying) simple(block []byte, scan *ngScanner) error {
 		_, err := c.w.Write(block)
 		return err
 	}
-	fcs := ifc.FCSLen
-	if snapped {
-		fcs = 0
-	}
 	data := block[start : start+captured]
-	frame, longer := c.frame(c.links[0], data, fcs, scan.cur.frame, ifc.SnapLen)
+	frame, longer := c.frame(&ifc, data, &scan.cur)
 	if longer == 0 {
 		copy(data, frame)
 		_, err := c.w.Write(block)
@@ -194,51 +185,55 @@ func (c *copying) simple(block []byte, scan *ngScanner) error {
 
 // frame rewrites a frame. One that would be longer than its interface keeps is
 // cut there, as the capture would have been.
-func (c *copying) frame(link int, data []byte, fcs, number, snap int) (frame []byte, longer int) {
-	frame, longer = c.r.Frame(link, data, fcs, number)
-	if snap > 0 && longer > 0 && len(frame) > snap {
+func (c *copying) frame(ifc *Interface, data []byte, sc *scanned) (frame []byte, longer int) {
+	p := Packet{Data: data, OrigLen: max(sc.origLen, len(data)), FCSLen: fcsLen(ifc, sc.flags)}
+	without, _ := p.Frame()
+	frame, longer = c.r.Frame(ifc.LinkType, data, len(data)-len(without), sc.frame)
+	if ifc.SnapLen > 0 && longer > 0 && len(frame) > ifc.SnapLen {
 		c.r.report.Cut++
-		frame = frame[:max(snap, len(data))]
+		frame = frame[:max(ifc.SnapLen, len(data))]
 	}
 	return frame, longer
 }
 
 // pcap copies record after record of a classic file, until the scanner's error.
+// Variants of the format stay what they are.
 func (c *copying) pcap(scan *pcapScanner, asPcapng bool) error {
 	if err := scan.next(); err != nil {
 		return err
 	}
 	c.order = scan.order
-	head := bytes.Clone(c.raw.Bytes())
-	nanos := c.order.Uint32(head) == magicNano
 	if asPcapng {
 		c.order = binary.LittleEndian
-		c.begin(&scan.iface, nanos)
+		c.begin(&scan.iface, scan.variant.nano)
 	} else {
-		c.w.Write(head)
+		c.w.Write(c.raw.Bytes())
 	}
 	for {
 		c.raw.Reset()
 		if err := scan.next(); err != nil {
 			return err
 		}
-		record := c.raw.Bytes()
-		data, fcs := record[recordHeader:], scan.iface.FCSLen
-		if scan.cur.origLen > len(data) {
-			fcs = 0
-		}
-		frame, longer := c.frame(scan.iface.LinkType, data, fcs, scan.cur.frame, scan.iface.SnapLen)
-		sec, sub := scan.order.Uint32(record), scan.order.Uint32(record[4:])
-		orig := uint32(scan.cur.origLen + longer)
+		size := recordHeader + scan.variant.more
+		head, data := c.raw.Bytes()[:size], c.raw.Bytes()[size:]
+		frame, longer := c.frame(&scan.iface, data, &scan.cur)
+		original := uint32(scan.cur.origLen + longer)
 		if asPcapng {
-			if err := c.enhanced(sec, sub, nanos, frame, orig); err != nil {
+			sec, sub := scan.order.Uint32(head), scan.order.Uint32(head[4:])
+			if err := c.enhanced(sec, sub, scan.variant.nano, frame, max(original, uint32(len(frame)))); err != nil {
 				return err
 			}
 			continue
 		}
-		c.order.PutUint32(record[8:], uint32(len(frame)))
-		c.order.PutUint32(record[12:], orig)
-		c.w.Write(record[:recordHeader])
+		if longer != 0 {
+			first, second := uint32(len(frame)), original
+			if was, _ := scan.lengths.of(1, 2); was != 1 || scan.lengths == smallerIsCaptured && scan.order.Uint32(head[8:]) > scan.order.Uint32(head[12:]) {
+				first, second = second, first
+			}
+			c.order.PutUint32(head[8:], first)
+			c.order.PutUint32(head[12:], second)
+		}
+		c.w.Write(head)
 		if _, err := c.w.Write(frame); err != nil {
 			return err
 		}

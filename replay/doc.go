@@ -27,6 +27,13 @@
 //   - [Transcript] is the default application of a live side: it says what a
 //     capture says it said. Any func(context, host) can take its place.
 //
+// Feeding, open loop:
+//   - [Feed] sends all frames of a capture from raw interfaces on a switch, at its
+//     times or at a [Pace], and gives a [Fed].
+//   - [Feeder] gives the frames with their deadlines, or sends them to any function
+//     on a world's clock.
+//   - [OpenSource] opens a capture that is read several times.
+//
 // # How a played side behaves
 //
 // It sends its captured segments, in order. Each waits until what it

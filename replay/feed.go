@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"time"
 
@@ -36,8 +35,8 @@ type FeedOptions struct {
 	Faults []*faults.Rule
 	// Seed is the world's.
 	Seed uint64
-	// WallLimit is the world's. Its limit of virtual time is what the feed takes,
-	// and an hour.
+	// WallLimit is the world's. Its limit of virtual time is an hour more than
+	// [MaxFeed].
 	WallLimit time.Duration
 	// Recorder, if any, is told of every frame.
 	Recorder vswitch.Recorder
@@ -94,7 +93,7 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 	defer f.Close()
 	f.use = plan.port
 	r := &feed{o: &o, plan: plan, feeder: f, fed: &Fed{}}
-	cfg := vswitch.Config{Seed: o.Seed, WallLimit: o.WallLimit, Start: plan.clockStart(), Limit: plan.limit(o.Passes)}
+	cfg := vswitch.Config{Seed: o.Seed, WallLimit: o.WallLimit, Start: plan.clockStart(), Limit: vswitch.DefaultLimit + MaxFeed}
 	r.world = vswitch.NewWorld(cfg)
 	defer r.world.Close()
 	if err := r.build(); err != nil {
@@ -106,25 +105,13 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 }
 
 // clockStart is when the world's clock starts: like [Capture.start], but at the
-// first frame itself.
+// first frame itself, and such that the longest feed ends before 2262, when 64 bits of
+// nanoseconds do.
 func (p *feedPlan) clockStart() time.Time {
-	if p.start.Year() < 1980 || p.start.Year() > 2200 {
+	if p.start.Year() < 1980 || p.start.Year() > 2150 {
 		return time.Time{}
 	}
 	return p.start
-}
-
-// limit is the world's limit of virtual time.
-func (p *feedPlan) limit(passes int) time.Duration {
-	one := int64(p.sched.Duration)
-	if p.sched.Frames > 0 {
-		one += one / int64(p.sched.Frames) // the gap before the next pass
-	}
-	n := int64(max(passes, 1))
-	if one > 0 && n > math.MaxInt64/4/one {
-		return math.MaxInt64 / 4
-	}
-	return vswitch.DefaultLimit + time.Duration(n*one)
 }
 
 // feed is one feed at work.

@@ -75,7 +75,6 @@ type Feeder struct {
 	use func(f *FeedFrame) (port int, reason string, choice bool)
 
 	r      *pcap.Reader
-	fcs    []int // by interface
 	pass   int
 	sched  schedule
 	cur    FeedFrame
@@ -243,37 +242,26 @@ func (f *Feeder) rewind(end error) error {
 	}
 	f.pass, f.used = f.pass+1, false
 	f.before, f.at = f.before+f.at, 0
-	f.fcs = f.fcs[:0]
 	return nil
 }
 
 // take makes a packet the current frame, or says why it cannot be used.
 func (f *Feeder) take(p *pcap.Packet) (reason string, choice bool) {
-	switch {
-	case p.LinkType != pcap.LinkEthernet:
-		return fmt.Sprintf("link type %d, not Ethernet", p.LinkType), false
-	case p.OrigLen > len(p.Data):
-		return "snapped short by the capture", false
+	if p.LinkType != pcap.LinkEthernet {
+		return pcap.LinkTypeName(p.LinkType) + ", not Ethernet", false
 	}
-	fcs := f.fcsLen(p)
-	if fcs > len(p.Data) || len(p.Data)-fcs < vswitch.HeaderLen {
+	data, length := p.Frame()
+	switch e := p.LinkErrors(); {
+	case e != "":
+		return "received with an error: " + e, false
+	case length > len(data):
+		return "snapped short by the capture", false
+	case len(data) < vswitch.HeaderLen:
 		return fmt.Sprintf("shorter than the %d bytes of an Ethernet header", vswitch.HeaderLen), false
 	}
-	f.cur = FeedFrame{Number: p.Number, Pass: f.pass, Interface: p.Interface, Direction: p.Direction, Data: p.Data[:len(p.Data)-fcs]}
+	f.cur = FeedFrame{Number: p.Number, Pass: f.pass, Interface: p.Interface, Direction: p.Direction, Data: data}
 	f.cur.port, reason, choice = f.use(&f.cur)
 	return reason, choice
-}
-
-// fcsLen is how many bytes of check sequence end the frame: what its flags say
-// (bits 5 to 8 of epb_flags), or else its interface.
-func (f *Feeder) fcsLen(p *pcap.Packet) int {
-	if n := int(p.Flags >> 5 & 15); n > 0 {
-		return n
-	}
-	for len(f.fcs) <= p.Interface {
-		f.fcs = append(f.fcs, f.r.Interface(len(f.fcs)).FCSLen)
-	}
-	return f.fcs[p.Interface]
 }
 
 // stamp advances the capture's time to that of a frame.

@@ -61,7 +61,6 @@ type feedPlan struct {
 
 	byMAC  map[vswitch.MAC]int
 	byIf   []int     // port of each interface, or -1
-	sched  FeedCount // of one pass
 	start  time.Time // of the first frame
 	mtu    int       // for ports of which the capture tells none
 	hosts  []*feedHost
@@ -123,7 +122,7 @@ func planFeed(open Source, o *FeedOptions) (*feedPlan, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	p.sched, p.start, p.known = f.Count(), f.first, true
+	p.start, p.known = f.first, true
 	p.name()
 	return p, nil
 }
