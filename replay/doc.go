@@ -37,13 +37,12 @@
 // # How a played side behaves
 //
 // It sends its captured segments, in order. Each waits until what it
-// acknowledges (in bytes of the stream, SYN and FIN counted) has
-// been received from the live side, and as long as in the capture after the one
-// before it or, if that was later there, after the arrival of what it acknowledges.
-// Numbers of the live side's (acknowledgements,
-// timestamp echoes, an ephemeral port, an echo identifier) are mapped to those it
-// uses now. The played side's own numbers stay as captured. It keeps within the
-// live side's receive window.
+// acknowledges (in bytes of the stream, SYN and FIN counted) has been received
+// from the live side, and as long as in the capture after the one before it or, if
+// that was later there, after the arrival of what it acknowledges. Numbers of the
+// live side's (acknowledgements, timestamp echoes, an ephemeral port, an echo
+// identifier) are mapped to those it uses now. The played side's own numbers stay
+// as captured. It keeps within the live side's receive window.
 //
 // Segments that were lost in the capture's world are lost again. Those of the played
 // side that a recording of this program says did not arrive are not sent. Of the
@@ -80,17 +79,18 @@
 //
 // # What is compared
 //
-// Streams, not segments: urgent pointers, ECN bits and options are not
-// compared, nor is who sent what twice. The bytes each live side sends per connection, byte by
-// byte; that it opens and accepts the connections, closes (FIN) and resets where
-// the capture has it; that it acknowledges all that was played, or before a reset
-// what it acknowledges there; its datagrams and echo replies one by one; that no
-// answer comes before its request; that it sends nothing to addresses that nobody
-// plays (even to look for their MAC) unless the capture shows it; and that nothing
-// follows the last expected byte, datagram or connection, for [Linger] of virtual
-// time. Bytes of the played side count as covered when they are acknowledged. Retransmissions of the live side and synthetic
-// acknowledgements, with the played side's own, are bounded ([MaxRetransmits],
-// [MaxSynthetic]).
+// Streams, not segments: the bytes each live side sends per connection, byte by
+// byte, those that it sends again too; that it opens and accepts the connections,
+// closes (FIN) and resets where the capture has it; that it acknowledges all that
+// was played, or before a reset what it acknowledges there; its datagrams and echo
+// replies one by one; that no answer comes before its request; that it sends
+// nothing to addresses that nobody plays (even to look for their MAC) unless the
+// capture shows it; and that nothing follows the last expected byte, datagram or
+// connection, for [Linger] of virtual time. Bytes of the played side count as
+// covered when they are acknowledged. Retransmissions of the live side and
+// synthetic acknowledgements, with the played side's own, are bounded
+// ([MaxRetransmits], [MaxSynthetic]). Options, windows, urgent pointers, ECN bits
+// and IP headers are not compared.
 //
 // An answer, over TCP, is where the live side went on after both sides had
 // received all that was sent. Before its first byte it must have received the
@@ -98,8 +98,8 @@
 // acknowledged with the answer. Where it got a part of the request, and 20 ms or
 // more later another, it must have received all that before the first byte: a live
 // side that answers requests in a row faster than that would be taken for one that
-// does not wait for their end. Bytes that were under way in both directions at once may be independent
-// of each other, and so may be a whole conversation from another.
+// does not wait for their end. Bytes that were under way in both directions at once
+// may be independent of each other, and so may be a whole conversation from another.
 //
 // What differs without harm is counted by name in [Report.Normalised]:
 //
@@ -133,10 +133,9 @@
 // # VLANs
 //
 // A live host's frames bear the VLAN tags that they bear in the capture, played
-// frames theirs; ARP and neighbour discovery are tagged alike. Priorities of a
-// live host's frames must be the same in all of them: if its tags differ from frame
-// to frame, as a router's on a trunk do, it is played without, and so is who
-// talks to it.
+// frames theirs; ARP and neighbour discovery are tagged alike. A live host has the
+// priority of its first frame throughout. If its VLANs differ from frame to frame,
+// as a router's on a trunk do, it has none, nor have the frames that are played to it.
 //
 // # What a capture must have
 //

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -34,6 +33,19 @@ func withTags(frame, tags []byte) []byte {
 	return slices.Concat(frame[:12], tags, frame[12:])
 }
 
+// sameVLANs reports whether tags differ in their priorities at most.
+func sameVLANs(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i += 4 {
+		if a[i] != b[i] || a[i+1] != b[i+1] || a[i+2]&0xf != b[i+2]&0xf || a[i+3] != b[i+3] {
+			return false
+		}
+	}
+	return true
+}
+
 // tagsOf returns the tags that the frames of live addresses bear in the capture:
 // those they sent or, if none of these is there, those sent to them. one is false
 // if they differ, as a router's on a trunk do, or are too many.
@@ -41,7 +53,7 @@ func (a *Analysis) tagsOf(addrs []netip.Addr) (tags []byte, one bool) {
 	var sent, got [][]byte
 	note := func(sets *[][]byte, vlans []pcap.VLAN) {
 		t := tagBytes(vlans)
-		if !slices.ContainsFunc(*sets, func(x []byte) bool { return bytes.Equal(x, t) }) {
+		if !slices.ContainsFunc(*sets, func(x []byte) bool { return sameVLANs(x, t) }) {
 			*sets = append(*sets, t)
 		}
 	}
@@ -69,7 +81,7 @@ func (e *engine) giveTags(p *plan) {
 		tags, one := e.a.tagsOf(m.addrs)
 		switch {
 		case !one:
-			e.report.note("%v is on several VLANs in the capture: it is played without tags", m.addrs[0])
+			e.report.note("%v is on several VLANs in the capture: it has no tags", m.addrs[0])
 		case len(tags) > 0:
 			m.tags = tags
 			e.tags[m.mac] = tags
