@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build demo test race fuzz lint bench clean
+.PHONY: help build demo test race fuzz lint bench clean replay-matrix mutation-matrix
 
 help:
 	@echo 'make build   the binary, bin/vnreplay (static, no cgo)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make fuzz    every fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make lint    gofmt, go vet, staticcheck, and who may import whom'
 	@echo 'make bench   all benchmarks'
+	@echo 'make replay-matrix    replay every fixture with every side live, and print the outcome'
+	@echo 'make mutation-matrix  replay against changed live sides, harmful and harmless, and print it'
 	@echo 'make clean   remove what the others left in bin/ and out/'
 
 build:
@@ -44,7 +46,7 @@ fuzz:
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
 	    echo "== $$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$pkg"; \
 	  done; \
 	done
 
@@ -64,3 +66,12 @@ bench:
 
 clean:
 	rm -rf bin out
+
+# Both check what they print; -update rewrites it: go test ./replay -run 'TestMatrix|TestMutationMatrix' -update
+replay-matrix:
+	$(GO) test ./replay -run '^TestMatrix$$' -count=1
+	@cat replay/testdata/matrix.golden
+
+mutation-matrix:
+	$(GO) test ./replay -run '^TestMutationMatrix$$' -count=1
+	@cat replay/testdata/mutations.golden

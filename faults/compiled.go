@@ -68,6 +68,7 @@ type path struct {
 var (
 	_ vswitch.Rule    = (*Compiled)(nil)
 	_ vswitch.Watcher = (*Compiled)(nil)
+	_ vswitch.Placed  = (*Compiled)(nil)
 )
 
 // Compile makes the rule ready to be added to a switch whose ports need not
@@ -133,6 +134,14 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
 		c.unfit++
 	}
 	return v
+}
+
+// Cables says whether the rule is about senders' or receivers' cables.
+func (c *Compiled) Cables() (sender, receivers bool) {
+	if w := &c.rule.where; w.at != nil {
+		return w.at.cables()
+	}
+	return c.rule.to == "", c.rule.to != ""
 }
 
 // Watch lets the rule see a frame while it is turned off, so that what it draws

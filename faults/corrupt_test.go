@@ -257,9 +257,9 @@ func drawFieldChange(t *rapid.T, word string, f fieldSpec) string {
 	case word == "flip" && rapid.Bool().Draw(t, "all"):
 		return f.name
 	case word == "add":
-		return fmt.Sprintf("%s=%s%d", f.name, pick(t, "sign", "", "-", "+"), f.number(b))
+		return fmt.Sprintf("%s=%s%d", f.name, pick(t, "sign", "", "-", "+"), f.bigEndian(b))
 	case !f.isAddress() && rapid.Bool().Draw(t, "hex"):
-		return fmt.Sprintf("%s=0x%0*X", f.name, rapid.IntRange(1, 9).Draw(t, "digits"), f.number(b))
+		return fmt.Sprintf("%s=0x%0*X", f.name, rapid.IntRange(1, 9).Draw(t, "digits"), f.bigEndian(b))
 	case f.name == "tcp.flags":
 		return f.name + "=" + pick(t, "flags", "syn", "SYN|ACK", "Fin|PSH|urg", "RST")
 	}

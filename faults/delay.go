@@ -60,7 +60,15 @@ func (l *lateness) parseDist(p *parser) error {
 			return p.errorf(t, "%v", err)
 		}
 	} else {
-		l.file = strings.Trim(t.text, `"`)
+		name := t
+		if t.quoted {
+			name = t.part(1, len(t.text)-1)
+		}
+		// A name has to be there, and to be printed in quotes.
+		if len(t.text) == len(`""`) && t.quoted || strings.Contains(name.text, `"`) {
+			return p.errorf(t, `the name of a table's file has at least one character, and no " in it`)
+		}
+		l.file = name.text
 	}
 	return nil
 }

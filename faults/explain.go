@@ -157,7 +157,6 @@ func (w *when) says() string {
 	var parts []string
 	for _, in := range w.during {
 		switch {
-		case in == window{0, endless}:
 		case in.end == endless:
 			parts = append(parts, "from "+formatDuration(in.first)+" on")
 		case in.first == 0:

@@ -60,7 +60,10 @@ type Decision struct {
 // where these are names of the rules' language.
 //
 // An error says which decision cannot be written as a rule.
-func Extract(decisions []Decision) ([]*Rule, error) {
+func Extract(decisions []Decision) ([]*Rule, error) { return extract(decisions, nil) }
+
+// extract is Extract, with names that the rules must not have.
+func extract(decisions []Decision, taken []string) ([]*Rule, error) {
 	sorted := slices.Clone(decisions)
 	slices.SortStableFunc(sorted, func(a, b Decision) int {
 		// One rule acts on the sender's cable before the receivers'.
@@ -106,7 +109,7 @@ func Extract(decisions []Decision) ([]*Rule, error) {
 			numbers = append(numbers, g.number)
 		}
 	}
-	nameParts(rules, numbers)
+	nameParts(rules, numbers, taken)
 	return rules, nil
 }
 
@@ -198,13 +201,16 @@ func (g *group) rules() (rules []*Rule) {
 }
 
 // nameParts numbers the names of rules that are parts of one, and takes names
-// away that are not usable, or used.
-func nameParts(rules []*Rule, numbers []int) {
+// away that are not usable, used, or taken.
+func nameParts(rules []*Rule, numbers []int, taken []string) {
 	parts := map[int]int{}
 	for _, n := range numbers {
 		parts[n]++
 	}
 	used := map[string]bool{}
+	for _, name := range taken {
+		used[name] = true
+	}
 	part := map[int]int{}
 	for i, r := range rules {
 		part[numbers[i]]++
@@ -337,7 +343,11 @@ type Extractor struct {
 	frames    map[[2]string]uint64
 	from      string
 	decisions []Decision
+	taken     []string
 }
+
+// Taken keeps a name from the rules: one beside them has it.
+func (x *Extractor) Taken(name string) { x.taken = append(x.taken, name) }
 
 // Frame is told of every frame about which rules were asked, in the order in
 // which the frames entered the switch, whatever became of them: all but those
@@ -362,4 +372,4 @@ func (x *Extractor) Did(d Decision) {
 }
 
 // Rules returns the rules that do it all again; see [Extract].
-func (x *Extractor) Rules() ([]*Rule, error) { return Extract(x.decisions) }
+func (x *Extractor) Rules() ([]*Rule, error) { return extract(x.decisions, x.taken) }

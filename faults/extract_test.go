@@ -1,13 +1,10 @@
 package faults_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/vnreplay/vnreplay/faults"
 	"github.com/vnreplay/vnreplay/switch"
@@ -132,36 +129,4 @@ func TestExtractErrors(t *testing.T) {
 			t.Errorf("got  %v, %v\nwant %s", texts(rules), err, c.want)
 		}
 	}
-}
-
-// Rules extracted from a run do the same to the same frames: what arrives, where
-// and when, is equal byte for byte, under another seed; and what is extracted
-// from that run is the same again.
-func TestExtractedRulesDoItAgain(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		traffic := drawTraffic(rt, 40)
-		var rules []string
-		for i := range rapid.IntRange(1, 4).Draw(rt, "rules") {
-			rules = append(rules, drawRule(rt, pick(rt, "name", "", fmt.Sprintf("r%d", i))))
-		}
-		first := newLAN(t, rapid.Uint64().Draw(rt, "seed"))
-		first.install(rules...)
-		first.run(traffic)
-		extracted, err := first.extract.Rules()
-		if err != nil {
-			rt.Fatalf("%q: %v", rules, err)
-		}
-
-		second := newLAN(t, rapid.Uint64().Draw(rt, "other seed"))
-		second.install(texts(extracted)...)
-		second.run(traffic)
-		if !slices.Equal(first.arrived, second.arrived) {
-			rt.Fatalf("%q\nextracted as %q\narrived first:\n%s\nthen:\n%s", rules, texts(extracted),
-				strings.Join(first.arrived, "\n"), strings.Join(second.arrived, "\n"))
-		}
-		again, err := second.extract.Rules()
-		if err != nil || !slices.Equal(texts(again), texts(extracted)) {
-			rt.Fatalf("extracted again: %q, %v\nfirst: %q", texts(again), err, texts(extracted))
-		}
-	})
 }

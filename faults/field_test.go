@@ -76,23 +76,23 @@ func (f fieldSpec) text(b []byte) string {
 		a, _ := netip.AddrFromSlice(b)
 		return a.String()
 	}
-	return fmt.Sprint(f.number(b))
+	return fmt.Sprint(f.bigEndian(b))
 }
 
 // number is the field's value in bytes at its place.
-func (f fieldSpec) number(b []byte) uint64 {
-	mask := number(unhex(f.mask))
-	return number(b) & mask >> bits.TrailingZeros64(mask)
+func (f fieldSpec) bigEndian(b []byte) uint64 {
+	mask := bigEndian(unhex(f.mask))
+	return bigEndian(b) & mask >> bits.TrailingZeros64(mask)
 }
 
-func number(b []byte) uint64 {
+func bigEndian(b []byte) uint64 {
 	return binary.BigEndian.Uint64(append(make([]byte, 8-len(b)), b...))
 }
 
 // bytes are the bytes at the field's place, of which it has this value.
 func (f fieldSpec) bytes(value uint64) []byte {
 	mask := unhex(f.mask)
-	b := binary.BigEndian.AppendUint64(nil, value<<bits.TrailingZeros64(number(mask))&number(mask))
+	b := binary.BigEndian.AppendUint64(nil, value<<bits.TrailingZeros64(bigEndian(mask))&bigEndian(mask))
 	return b[8-len(mask):]
 }
 
@@ -336,7 +336,7 @@ func drawChange(t *rapid.T, f fieldSpec, is []byte) (text string, want []byte) {
 	case "set":
 		return "set " + f.name + "=" + f.text(random), random
 	case "flip":
-		if !f.isAddress() && f.number(random) == 0 || bytes.Equal(random, make([]byte, len(is))) {
+		if !f.isAddress() && f.bigEndian(random) == 0 || bytes.Equal(random, make([]byte, len(is))) {
 			random = unhex(f.mask)
 		}
 		for i := range is {
@@ -344,9 +344,9 @@ func drawChange(t *rapid.T, f fieldSpec, is []byte) (text string, want []byte) {
 		}
 		return "flip " + f.name + "=" + f.text(random), want
 	}
-	most := f.number(unhex(f.mask))
+	most := f.bigEndian(unhex(f.mask))
 	by := rapid.Int64Range(-int64(most), int64(most)).Filter(func(n int64) bool { return n != 0 }).Draw(t, "by")
-	sum := (int64(f.number(is)) + by) & int64(most)
+	sum := (int64(f.bigEndian(is)) + by) & int64(most)
 	return fmt.Sprintf("add %s=%d", f.name, by), f.bytes(uint64(sum))
 }
 

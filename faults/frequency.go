@@ -142,7 +142,7 @@ type probability struct {
 }
 
 func (f probability) text() string { return f.ratio.String() + f.corr.text() }
-func (probability) draws() bool    { return true }
+func (f probability) draws() bool  { return f.ratio.num != 0 && !f.ratio.isOne() } // else it is certain
 func (f probability) says() string {
 	s := "each with probability " + f.ratio.String()
 	if f.corr.rho != 0 {
@@ -151,7 +151,7 @@ func (f probability) says() string {
 	return s + ", independently"
 }
 func (f probability) hits(s *subject) bool {
-	return f.ratio.isOne() || f.corr.mix(s.draw.word(0), &s.path.often) < f.below
+	return f.ratio.isOne() || f.draws() && f.corr.mix(s.draw.word(0), &s.path.often) < f.below
 }
 
 // nth hits the frames whose place on their path is in a list of ranges, which

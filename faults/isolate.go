@@ -110,6 +110,8 @@ func (a *partition) on(from, to *vswitch.Port) bool {
 	return in(a.a, from) && in(a.b, to) || a.both && in(a.a, to) && in(a.b, from)
 }
 
+func (*partition) cables() (sender, receivers bool) { return false, true }
+
 func (a *partition) ports() []string {
 	return slices.DeleteFunc(slices.Concat(a.a, a.b), func(s string) bool { return s == everyPort })
 }
@@ -180,6 +182,8 @@ func (a *cut) on(from, to *vswitch.Port) bool {
 	}
 	return to.Name() == a.port
 }
+
+func (a *cut) cables() (sender, receivers bool) { return true, a.port != everyPort }
 
 func (a *cut) ports() []string {
 	if a.port == everyPort {

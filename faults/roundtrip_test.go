@@ -2,105 +2,21 @@ package faults_test
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/vnreplay/vnreplay/faults"
 )
 
-// pick draws one of the texts.
-func pick(t *rapid.T, label string, texts ...string) string {
-	return rapid.SampledFrom(texts).Draw(t, label)
-}
-
-// drawFrequency draws a how-often, in any of its spellings.
-func drawFrequency(t *rapid.T) string {
-	n := func(label string, most int) int { return rapid.IntRange(1, most).Draw(t, label) }
-	switch rapid.IntRange(0, 6).Draw(t, "frequency") {
-	case 0:
-		return ""
-	case 1:
-		return fmt.Sprintf("%d.%0*d%%", rapid.IntRange(0, 99).Draw(t, "percent"), n("places", 9), rapid.IntRange(0, 9).Draw(t, "digits"))
-	case 2:
-		den := n("den", 100_000)
-		return fmt.Sprintf("%d/%d", rapid.IntRange(0, den).Draw(t, "num"), den)
-	case 3:
-		return fmt.Sprintf("%d‰", n("permille", 1000))
-	case 4:
-		return fmt.Sprintf("every %d", n("every", 20))
-	case 5:
-		return fmt.Sprintf("first %d", n("first", 20))
-	}
-	var items []string
-	for range n("items", 6) {
-		first := n("place", 40)
-		switch rapid.IntRange(0, 4).Draw(t, "item") {
-		case 0:
-			items = append(items, fmt.Sprintf("%d..%d", first, first+n("length", 10)-1))
-		case 1:
-			items = append(items, fmt.Sprintf("%d..", first+20))
-		default:
-			items = append(items, fmt.Sprint(first))
-		}
-	}
-	return "nth " + strings.Join(items, ",")
-}
-
-// drawParts draws a kind and its options.
-func drawParts(t *rapid.T) (kind string, options []string) {
-	kind = pick(t, "kind", "drop", "duplicate", "corrupt")
-	maybe := func(label string) bool { return rapid.Bool().Draw(t, label) }
-	switch {
-	case kind == "duplicate":
-		if maybe("copies?") {
-			options = append(options, fmt.Sprintf("copies %d", rapid.IntRange(1, 4).Draw(t, "copies")))
-		}
-		if maybe("gap?") {
-			options = append(options, fmt.Sprintf("gap %d%s", rapid.IntRange(0, 3000).Draw(t, "gap"), pick(t, "unit", "ns", "us", "µs", "ms")))
-		}
-	case kind == "corrupt" && maybe("exact?"):
-		var patches []string
-		at := rapid.IntRange(0, 40).Draw(t, "offset")
-		for range rapid.IntRange(1, 3).Draw(t, "patches") {
-			b := rapid.IntRange(1, 255).Draw(t, "byte")
-			how := rapid.IntRange(0, 2).Draw(t, "how")
-			patches = append(patches, fmt.Sprintf([]string{"@%d:00%02x>0000", "@%d=00%02X", "@%d^00%02x"}[how], at, b))
-			at += 2 + rapid.IntRange(0, 4).Draw(t, "hole")
-		}
-		options = []string{strings.Join(patches, ",")}
-	case kind == "corrupt" && maybe("bits?"):
-		options = []string{fmt.Sprintf("bits %d", rapid.IntRange(1, 30).Draw(t, "bits"))}
-	}
-	return kind, options
-}
-
-// drawRule draws the text of a rule, as untidy as the language allows.
-func drawRule(t *rapid.T, name string) string {
-	kind, options := drawParts(t)
-	words := []string{kind, drawFrequency(t)}
-	if name != "" {
-		words = append([]string{name + ":"}, words...)
-	}
-	if from := pick(t, "from", "", "", "all", "client", "server"); from != "" {
-		options = append(options, "from "+from)
-	}
-	if to := pick(t, "to", "", "", "all", "server", "spy"); to != "" {
-		options = append(options, "to "+to)
-	}
-	words = append(words, rapid.Permutation(options).Draw(t, "order")...)
-	return strings.Join(words, pick(t, "space", " ", "  ", "\t", " \n "))
-}
-
 // What a rule prints reads back as the same rule: it prints the same again, and
 // judges the same.
 func TestRoundTrip(t *testing.T) {
 	l := newLAN(t, 11)
 	rapid.Check(t, func(t *rapid.T) {
-		text := drawRule(t, pick(t, "name", "", "", "loss", "a-1_B"))
+		text := anyRule.draw(t, pick(t, "name", "", "", "loss", "a-1_B"))
 		r, err := faults.Parse(text)
 		if err != nil {
 			t.Fatal(err)
@@ -120,8 +36,12 @@ func TestRoundTrip(t *testing.T) {
 		a, b := r.Compile(keys), again.Compile(keys)
 		for i := range 60 {
 			frame := udp(client, server, i%3, i, 20)
+			if i%4 == 0 {
+				frame = tagged(frame, 5)
+			}
+			at := time.Duration(i) * time.Millisecond
 			for _, to := range []int{-1, server} {
-				va, vb := verdictText(l.judge(a, frame, client, to)), verdictText(l.judge(b, frame, client, to))
+				va, vb := verdictText(l.judgeAt(a, frame, client, to, at)), verdictText(l.judgeAt(b, frame, client, to, at))
 				if va != vb {
 					t.Fatalf("frame %d: %q does %s, %q does %s", i, text, va, normal, vb)
 				}
@@ -135,6 +55,11 @@ func TestRoundTrip(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, text := range slices.Concat(malformed, []string{
 		"loss: drop 2% from client to server", "drop nth 3,17..19,40..", "drop 0.5‰ to all", "drop every 10", "drop first 5", "drop 1/3",
+		"drop 2% corr 25%", "drop gemodel 1% 25% 70% 0.1%", "drop markov radio a=0% b=40% a>b=1% b>a=1/3 step 100ms",
+		"truncate to 60B to server", "pad 0..9B", "delay 40ms jitter 10ms normal corr 25%", "delay 1ms jitter 1ms table -8192,0,8192",
+		"delay places 3:12ms,4:15ms", "reorder 5% behind 3 within 100ms", "reorder 25% ahead 10ms jitter 1ms gap 5",
+		"rate 10mbit burst 16kB queue 64p,96kB", "partition a,b <-> c", "mtu 1400 error", "down server during 1s..2s,3s..", "up all after 1MB for 1s",
+		`drop vlan 5 if "tcp port 80" after 5s until 1GB off`,
 		"duplicate 0.5% copies 2 gap 1ms from client", "corrupt bits 7", "corrupt nth 4 @66:4f>4e,@70=00,@80^01 from server",
 	}) {
 		f.Add(text)

@@ -23,7 +23,12 @@ type token struct {
 func (t token) atEnd() bool { return t.text == "" }
 
 // part returns the token made of t.text[from:to], for an error about a piece of a word.
+// Where there is nothing between, it is the whole word, in which something is missing:
+// an empty token would stand for the end of the rule.
 func (t token) part(from, to int) token {
+	if from == to {
+		return t
+	}
 	return token{text: t.text[from:to], column: t.column + utf8.RuneCountInString(t.text[:from])}
 }
 

@@ -120,6 +120,9 @@ func (w *when) within(p *parser, word token, add window) error {
 
 // check looks at the words together.
 func (w *when) check(p *parser) error {
+	if slices.Equal(w.during, []window{{0, endless}}) {
+		w.during = nil // always, and written so
+	}
 	if w.lasts == 0 {
 		return nil
 	}
@@ -127,8 +130,12 @@ func (w *when) check(p *parser) error {
 		return nil
 	}
 	if n := len(w.during); n == 1 && w.during[0].end == endless && w.during[0].first > 0 {
-		w.during[0].end = w.during[0].first + w.lasts
-		w.lasts = 0
+		end := w.during[0].first + w.lasts
+		if end > maxTime {
+			// It is printed as a part of the run, which could not be read again.
+			return p.errorf(w.forToken, "this ends at %s; a rule can name the first %s of a run", formatDuration(end), formatDuration(maxTime))
+		}
+		w.during[0].end, w.lasts = end, 0
 		return nil
 	}
 	return p.errorf(w.forToken, `"for" goes with "after": after 1MB for 1s; or give the times: during 0s..%s`, formatDuration(w.lasts))
@@ -204,7 +211,7 @@ func (p *parser) windows(t token) ([]window, error) {
 // text is the normal form's part.
 func (w *when) text() []string {
 	var parts []string
-	if w.during != nil && !slices.Equal(w.during, []window{{0, endless}}) {
+	if w.during != nil {
 		var list []string
 		for _, in := range w.during {
 			s := formatDuration(in.first) + ".."

@@ -25,6 +25,8 @@ type where struct {
 // placed is an action that says itself which cables it is about; its rule has no
 // "from" and "to".
 type placed interface {
+	// cables says whether it can be about senders' and about receivers' cables.
+	cables() (sender, receivers bool)
 	// on reports whether it is about a cable, the sender's if to is nil.
 	on(from, to *vswitch.Port) bool
 	// ports are the names it has.
@@ -83,7 +85,7 @@ func (w *where) parseIf(p *parser, word token) error {
 		return p.errorf(t, "an empty expression is for all frames: leave the if out")
 	}
 	w.ifWord = word
-	w.cond, err = filter.Compile(t.text[1 : len(t.text)-1])
+	w.cond, err = filters.compile(t.text[1 : len(t.text)-1])
 	var syntax *filter.SyntaxError
 	if errors.As(err, &syntax) {
 		at := token{text: syntax.Token, column: t.column + syntax.Column}
@@ -102,9 +104,9 @@ func (w *where) compile(p *parser) (err error) {
 	case w.vlan == anyVLAN:
 		w.frames = w.cond
 	case w.cond == nil:
-		w.frames, err = filter.Compile(fmt.Sprintf("vlan %d", w.vlan))
+		w.frames, err = filters.compile(fmt.Sprintf("vlan %d", w.vlan))
 	default:
-		w.frames, err = filter.Compile(fmt.Sprintf("vlan %d and (%s)", w.vlan, w.cond))
+		w.frames, err = filters.compile(fmt.Sprintf("vlan %d and (%s)", w.vlan, w.cond))
 		var syntax *filter.SyntaxError
 		if errors.As(err, &syntax) {
 			err = p.errorf(w.ifWord, "the expression does not go with vlan %d: %s", w.vlan, syntax.Msg)

@@ -13,9 +13,11 @@ const (
 	blockInterface = 1
 	blockObsolete  = 2 // the obsolete packet block
 	blockSimple    = 3
+	blockNames     = 4 // name resolution
 	blockStats     = 5
 	blockPacket    = 6 // the enhanced packet block
 	blockJournal   = 9
+	blockSecrets   = 10
 	blockCustom    = 0x00000bad
 	blockCustomNo  = 0x40000bad // not to be copied
 

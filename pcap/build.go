@@ -25,6 +25,7 @@ type Segment struct {
 	Window         uint16 // as it stands in the header, not scaled
 	Timestamps     bool   // with a timestamp option (RFC 7323)
 	TSVal, TSEcr   uint32
+	SACK           []SACKBlock // at most three with timestamps, four without (RFC 2018, 3)
 	Payload        []byte
 }
 
@@ -44,6 +45,16 @@ func BuildTCP(s Segment) ([]byte, error) {
 			{OptionType: layers.TCPOptionKindNop, OptionLength: 1},
 			{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: ts},
 		}
+	}
+	if len(s.SACK) > 0 {
+		var blocks []byte
+		for _, k := range s.SACK {
+			blocks = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(blocks, k.Left), k.Right)
+		}
+		tcp.Options = append(tcp.Options,
+			layers.TCPOption{OptionType: layers.TCPOptionKindNop, OptionLength: 1},
+			layers.TCPOption{OptionType: layers.TCPOptionKindNop, OptionLength: 1},
+			layers.TCPOption{OptionType: layers.TCPOptionKindSACK, OptionLength: uint8(2 + len(blocks)), OptionData: blocks})
 	}
 	return build(s.DstMAC, s.SrcMAC, s.Src.Addr(), s.Dst.Addr(), ProtoTCP, 64, func(ip gopacket.NetworkLayer) ([]gopacket.SerializableLayer, error) {
 		return []gopacket.SerializableLayer{tcp, gopacket.Payload(s.Payload)}, tcp.SetNetworkLayerForChecksum(ip)

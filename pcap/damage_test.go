@@ -32,17 +32,20 @@ func TestBadInput(t *testing.T) {
 		want  string
 	}{
 		{"nothing", nil, "in: not a capture: empty; want pcapng (0a0d0d0a) or pcap (a1b2c3d4"},
-		{"text", []byte("hello, world"), "not a capture: starts with 68656c6c; want pcapng"},
+		{"text", []byte("hello, world"), "not a capture: starts with 68656c6c, which is text; want pcapng"},
 		{"one byte", []byte("x"), "not a capture: starts with 78;"},
-		{"a modified magic", swap(pcapFile, 0, 0x34, 0xcd, 0xb2, 0xa1), "not a capture: it is a pcap file in Kuznetzov's modified format (34cdb2a1); convert it"},
+		{"a modified magic", swap(pcapFile, 0, 0xcd, 0x34, 0xb2, 0xa1), "not a capture: it is a pcap file in Mesquita's modified format (cd34b2a1); no tool at hand reads it; export it as pcap"},
+		{"a magic that it does not have", swap(pcapFile, 0, 0x34, 0xcd, 0xb2, 0xa1), "damaged capture at byte 53, after frame 1: record of 2021161080 bytes"},
 		{"snoop", []byte("snoop\x00\x00\x00"), "it is a Solaris snoop file"},
-		{"zstd", []byte("\x28\xb5\x2f\xfd...."), "it is compressed with zstd"},
+		{"bad zstd", []byte("\x28\xb5\x2f\xfd...."), "damaged capture at byte 0 of the uncompressed data: zstd: "},
+		{"xz", []byte("\xfd7zXZ\x00"), "it is compressed with xz (fd377a58); decompress it first: xz -dc FILE | vnreplay show -"},
+		{"reserved bits", classic(le, 0xa1b2c3d4, 1|1<<16), "damaged capture at byte 0: reserved bits of the link type 0x10001 are set"},
 		{"gzip of text", zipped(t, []byte("hello")), "not a capture: starts with 68656c6c"},
 		{"gzip of nothing", zipped(t, nil), "not a capture: empty"},
 		{"bad gzip header", []byte{0x1f, 0x8b, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "starts like gzip: gzip: invalid header"},
 		{"a header cut short", pcapFile[:23], "cut: the last whole block (frame 0) ends at byte 0, and 23 bytes of the next follow"},
 		{"a magic cut short", pcapFile[:3], "cut: the last whole block (frame 0) ends at byte 0, and 3 bytes"},
-		{"pcap version", swap(pcapFile, 4, 9), "damaged capture at byte 0: pcap version 9.4; 2.4 is known"},
+		{"pcap version", swap(pcapFile, 4, 9), "damaged capture at byte 0: pcap version 9.4; 2.0 to 2.4 and 543.0 are known"},
 		{"an absurd record", swap(pcapFile, 24+8, 0xff, 0xff, 0xff, 0x7f), "damaged capture at byte 24: record of 2147483647 bytes; at most 262144 are possible"},
 		{"an absurd second record", swap(pcapFile, 45+8, 0xff, 0xff, 0xff, 0x7f), "damaged capture at byte 45, after frame 1: record of"},
 		{"byte order", swap(good().Bytes(), 8, 1, 2, 3, 4), "at byte 0: section header with byte-order magic 01020304"},
@@ -195,13 +198,9 @@ func TestACutGzipFile(t *testing.T) {
 	}
 }
 
+// FuzzReader: no input makes the reader panic, hang, or take memory out of proportion.
+// The samples of TestFormats are among its seeds, in testdata/fuzz.
 func FuzzReader(f *testing.F) {
-	small := newNg(binary.BigEndian)
-	small.section(small.option(1, []byte("c"))).iface(1, small.option(9, []byte{9})).packet(0, 1, "abc", small.option(2, small.words(1)))
-	f.Add(small.Bytes())
-	f.Add(classic(binary.LittleEndian, 0xa1b2c3d4, 1))
-	f.Add(classic(binary.BigEndian, 0xa1b23c4d, 113))
-	f.Add(zipped(f, small.Bytes()))
 	for _, name := range []string{"public-26-multi-if-le.pcapng", "public-27-multi-section-be.pcapng"} {
 		b, err := os.ReadFile(captures + name)
 		ok(f, err)
@@ -209,21 +208,11 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add(everyClause(f).wire.Bytes()[:2000])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := pcap.NewReader(bytes.NewReader(b), "in")
-		if err != nil {
+		_, _ = swallow(t, b, 8<<20)
+		if len(b) > 1<<16 {
 			return
 		}
-		last := 0
-		for p, err := range r.Packets() {
-			if err != nil {
-				break
-			}
-			if p.Number <= last || p.OrigLen < len(p.Data) || p.Interface >= len(r.Interfaces()) || p.Offset < 0 {
-				t.Fatalf("packet %+v after %d", p, last)
-			}
-			last = p.Number
-		}
-		if r, err = pcap.NewReader(bytes.NewReader(b), "in"); err == nil {
+		if r, err := pcap.NewReader(bytes.NewReader(b), "in"); err == nil {
 			_ = pcap.ViewFull(io.Discard, r)
 		}
 	})

@@ -14,14 +14,16 @@ import (
 // Link types of captured frames that [DecodeLink] understands; the numbers are
 // those of https://www.tcpdump.org/linktypes.html.
 const (
-	LinkNull     = 0   // BSD loopback, host byte order
-	LinkEthernet = 1   // Ethernet II or 802.3
-	LinkRaw      = 101 // IPv4 or IPv6 without a link header
-	LinkLoop     = 108 // OpenBSD loopback, network byte order
-	LinkSLL      = 113 // Linux cooked
-	LinkIPv4     = 228
-	LinkIPv6     = 229
-	LinkSLL2     = 276 // Linux cooked, version 2
+	LinkNull       = 0   // BSD loopback, the byte order of the host that wrote it
+	LinkEthernet   = 1   // Ethernet II or 802.3
+	LinkRawBSD     = 12  // as LinkRaw, in files of most BSDs
+	LinkRawOpenBSD = 14  // as LinkRaw, in files of OpenBSD
+	LinkRaw        = 101 // IPv4 or IPv6 without a link header
+	LinkLoop       = 108 // OpenBSD loopback, network byte order
+	LinkSLL        = 113 // Linux cooked
+	LinkIPv4       = 228
+	LinkIPv6       = 229
+	LinkSLL2       = 276 // Linux cooked, version 2
 )
 
 // EtherTypes that the package knows by name.
@@ -213,8 +215,9 @@ func (i *ICMP) EchoReply() bool {
 // cannot be decoded is said in Problem.
 func Decode(data []byte) *Decoded { return DecodeLink(LinkEthernet, data) }
 
-// DecodeLink decodes a captured frame of a link type. For a link type it does
-// not know, all is Payload and Problem says so.
+// DecodeLink decodes a captured frame of a link type, without FCS (see
+// [Packet.Frame]). For a link type it does not know, all is Payload and Problem
+// says so.
 func DecodeLink(linkType int, data []byte) *Decoded {
 	d := &decoder{Decoded: Decoded{Payload: data, PayloadLen: len(data)}, data: data}
 	d.link(linkType)
@@ -275,34 +278,77 @@ func (d *decoder) link(linkType int) {
 		if need(14, "Ethernet") {
 			d.ethernet()
 		}
-	case LinkRaw, LinkIPv4, LinkIPv6:
+	case LinkRaw, LinkRawBSD, LinkRawOpenBSD, LinkIPv4, LinkIPv6:
 		d.rawIP()
 	case LinkNull, LinkLoop:
 		if need(4, "loopback") {
-			d.take(4) // the address family; its value for IPv6 differs between systems
-			d.rawIP()
+			d.loopback()
 		}
 	case LinkSLL:
 		if need(16, "Linux cooked") {
-			if binary.BigEndian.Uint16(d.data[4:]) == 6 {
-				d.Src = vswitch.MAC(d.data[6:12])
-			}
-			d.EtherType = binary.BigEndian.Uint16(d.data[14:])
-			d.take(16)
-			d.network()
+			b := d.data
+			d.cooked(16, binary.BigEndian.Uint16(b[2:]), int(binary.BigEndian.Uint16(b[4:])), b[6:14], binary.BigEndian.Uint16(b[14:]))
 		}
 	case LinkSLL2:
 		if need(20, "Linux cooked v2") {
-			if d.data[11] == 6 {
-				d.Src = vswitch.MAC(d.data[12:18])
-			}
-			d.EtherType = binary.BigEndian.Uint16(d.data)
-			d.take(20)
-			d.network()
+			b := d.data
+			d.cooked(20, binary.BigEndian.Uint16(b[8:]), int(b[11]), b[12:20], binary.BigEndian.Uint16(b))
 		}
 	default:
-		d.failf("link type %d is not supported", linkType)
+		d.failf("%s is not decoded", LinkTypeName(linkType))
 	}
+}
+
+// The values of Linux's ARPHRD_ types whose cooked frames have no EtherType.
+const (
+	arphrdIEEE80211 = 801 // and the next three, with Prism and radiotap headers
+	arphrdNetlink   = 824
+)
+
+// cooked decodes what follows a Linux cooked header of n bytes with those fields.
+func (d *decoder) cooked(n int, hardware uint16, addrLen int, addr []byte, proto uint16) {
+	if addrLen == 6 {
+		d.Src = vswitch.MAC(addr[:6])
+	}
+	d.EtherType = proto
+	d.take(n)
+	if hardware == arphrdNetlink || hardware >= arphrdIEEE80211 && hardware < arphrdIEEE80211+4 {
+		d.EtherType = 0
+		return
+	}
+	if d.tags() && d.EtherType >= 0x600 {
+		d.network()
+	}
+}
+
+// loopback decodes BSD's header, an address family. That of BSD loopback is in the
+// byte order of the host that wrote it, which need not be the file's; the value for
+// IPv6 differs between systems: 24 in NetBSD and OpenBSD, 28 in FreeBSD, 30 in
+// Darwin, 10 in Linux.
+func (d *decoder) loopback() {
+	family := binary.LittleEndian.Uint32(d.data)
+	if big := binary.BigEndian.Uint32(d.data); big < family {
+		family = big
+	}
+	d.take(4)
+	switch family {
+	case 2:
+		d.EtherType = EtherTypeIPv4
+	case 10, 24, 28, 30:
+		d.EtherType = EtherTypeIPv6
+	default:
+		return // another protocol: payload
+	}
+	d.network()
+}
+
+// Decodes reports whether [DecodeLink] knows a link type.
+func Decodes(linkType int) bool {
+	switch linkType {
+	case LinkNull, LinkEthernet, LinkRawBSD, LinkRawOpenBSD, LinkRaw, LinkLoop, LinkSLL, LinkIPv4, LinkIPv6, LinkSLL2:
+		return true
+	}
+	return false
 }
 
 func (d *decoder) ethernet() {
@@ -315,21 +361,28 @@ func (d *decoder) ethernet() {
 	// From the bytes: gopacket replaces an 802.3 length by a type of its own.
 	d.EtherType = binary.BigEndian.Uint16(d.data[12:])
 	d.take(14)
+	switch {
+	case !d.tags():
+	case d.EtherType < 0x600:
+		d.limit(int(d.EtherType))
+	default:
+		d.network()
+	}
+}
+
+// tags decodes VLAN tags, and reports whether it could.
+func (d *decoder) tags() bool {
 	for d.EtherType == EtherTypeVLAN || d.EtherType == EtherTypeQinQ {
 		var tag layers.Dot1Q
 		if err := tag.DecodeFromBytes(d.Payload, d); err != nil {
 			d.fail("VLAN tag", err)
-			return
+			return false
 		}
 		d.VLANs = append(d.VLANs, VLAN{TPID: d.EtherType, ID: tag.VLANIdentifier, Priority: tag.Priority, DEI: tag.DropEligible})
 		d.EtherType = binary.BigEndian.Uint16(d.Payload[2:])
 		d.take(4)
 	}
-	if d.EtherType < 0x600 {
-		d.limit(int(d.EtherType))
-		return
-	}
-	d.network()
+	return true
 }
 
 // rawIP finds the IP version in the first byte.

@@ -12,11 +12,9 @@
 //   - [Fate] is the form of the comments: what became of one frame.
 //
 // Reading:
-//   - [Reader] gives the [Packet]s and [Interface]s of a pcapng or classic pcap
-//     file, plain or gzip, with byte offsets and Wireshark's frame numbers.
-//     Bad input ends in a [*FormatError], a cut file in a [*TruncatedError].
-//     What is kept of a file is bounded: 65,536 interfaces and as many sections,
-//     and 32 MiB of what these say.
+//   - [Reader] gives the [Packet]s and [Interface]s of a capture, with byte offsets
+//     and Wireshark's frame numbers; see below for what is read. Bad input ends in a
+//     [*FormatError], a cut file in a [*TruncatedError].
 //   - [Decode] and its relatives dissect frames; [Show] and [Fields] print them.
 //
 // Deriving, from a wire recording alone:
@@ -25,6 +23,39 @@
 //   - [ViewAt], [ViewFull] and [Split] write it as further pcapng files.
 //   - [Compare] finds the first difference between two recordings, to the bit of a
 //     packet block.
+//
+// Changing:
+//   - [Rewriter] maps addresses, ports and VLANs ([Mapping]) in a capture and keeps
+//     all else of the file.
+//
+// # What is read
+//
+// From a file, the standard input or a pipe, which are never sought in:
+//
+//   - pcapng of both byte orders, with any number of sections, interfaces, link types
+//     and time resolutions (decimal, binary, seconds, offsets); enhanced, simple and
+//     obsolete packet blocks. Other blocks are passed over and counted
+//     ([Reader.OtherBlocks]); custom blocks and journal entries have frame numbers, as
+//     in Wireshark.
+//   - Classic pcap of both byte orders, in microseconds and nanoseconds, versions 2.0
+//     to 2.4 and DG/UX's 543.0; the variants of Kuznetzov's patches (Red Hat 6.1, SuSE
+//     6.3), Nokia, AIX and Ixia, where a variant that shares its magic number with the
+//     standard is told by the first records that are at hand, as Wireshark does.
+//   - All of them in gzip or zstd, also in several members or frames.
+//
+// Anything else is refused, by name if it is known: with the command that converts
+// it. testdata/formats.golden shows what is made of which; tests hold it against
+// tshark's reading.
+//
+// Frames of Ethernet, 802.1Q and 802.1ad, Linux cooked captures, raw IP and BSD
+// loopback are decoded, those of other link types ([LinkTypeName]) are given as they
+// are. An Ethernet frame check sequence that the file tells of ([Packet.FCSLen]) is in
+// a packet's data and lengths, as in Wireshark, and not in its [Packet.Frame].
+//
+// Memory does not depend on what a file claims. A block or record has at most 16 MiB,
+// and takes memory as its bytes arrive; of a file are kept at most 65,536 interfaces,
+// as many sections, and 32 MiB of what these say; zstd gets a window of at most 32 MiB;
+// and what is compressed may expand to 64 GiB.
 //
 // # What a recording looks like
 //

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/vnreplay/vnreplay/pcap"
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -135,4 +137,32 @@ func ExampleCompare() {
 	fmt.Println(c.Frames, "frames are equal; difference:", c.Difference)
 	// Output:
 	// 3 frames are equal; difference: <nil>
+}
+
+// A capture moves to another network; what is wrong in it stays wrong.
+func ExampleRewriter() {
+	in, err := os.Open("../fixtures/captures/10-interactive.a.pcapng")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer in.Close()
+	network, err := pcap.MapIP("10.77.0.0/24=192.0.2.0/24")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r, err := pcap.NewRewriter(pcap.FixKeep, network)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := r.Copy(io.Discard, in, in.Name(), pcap.SameFormat); err != nil {
+		fmt.Println(err)
+		return
+	}
+	report := r.Report()
+	fmt.Printf("%d of %d frames changed, %v in %d\n", report.Changed, report.Frames, report.Mappings[0].Mapping, report.Mappings[0].Frames)
+	// Output:
+	// 102 of 103 frames changed, ip 10.77.0.0/24=192.0.2.0/24 in 102
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
@@ -34,7 +33,7 @@ type Packet struct {
 	// numbers some blocks that are no packets, so numbers may have gaps.
 	Number int
 	// Offset is where the packet's block or record starts, in bytes from the
-	// start of the file, or of what gzip holds.
+	// start of the file, or of what a compressed one holds.
 	Offset int64
 	// Time is when it was captured, UTC. In a recording, when it was sent. It is
 	// the zero Time if the block has none (a simple packet block).
@@ -43,10 +42,14 @@ type Packet struct {
 	Interface int
 	// LinkType is the LINKTYPE_ value of the interface; packets of any are given.
 	LinkType int
-	// Data is the packet as far as it was captured.
+	// Data is the packet as far as it was captured, with its frame check sequence
+	// if the capture has that: [Packet.Frame] is without it.
 	Data []byte
 	// OrigLen is how long it was, in bytes; at least len(Data).
 	OrigLen int
+	// FCSLen is how many bytes at the end of OrigLen are the frame check sequence
+	// of an Ethernet frame, as far as the file tells. They need not have been captured.
+	FCSLen int
 	// Comments, ours (see [ParseFate]) and others'.
 	Comments []string
 	// Direction and Flags are of the flags word (epb_flags), 0 if there is none.
@@ -67,8 +70,8 @@ type Section struct {
 }
 
 // Reader reads a capture from its start to its end, once: pcapng, and classic
-// pcap in microseconds and nanoseconds, in either byte order, plain or in gzip.
-// It never seeks, holds one block at a time in memory, and does not believe
+// pcap in microseconds and nanoseconds, in either byte order, plain, in gzip or in
+// zstd; the package comment lists them. It never seeks, holds one block at a time in memory, and does not believe
 // lengths: a block or record of more than 16 MiB is damage.
 //
 // It is not safe for concurrent use.
@@ -94,6 +97,7 @@ type source interface {
 	next() (data []byte, iface int, at time.Time, sc *scanned, err error)
 	interfaces() []*Interface
 	sections() []Section
+	otherBlocks() []BlockCount
 }
 
 // Open opens a capture; "-" is the standard input. The error is a
@@ -119,12 +123,12 @@ func Open(path string) (*Reader, error) {
 // NewReader reads a capture from r, which may be a pipe; name is what errors
 // call it. It reads the header. Errors are as for [Open].
 func NewReader(r io.Reader, name string) (*Reader, error) {
-	br, k, zipped, err := sniff(r, name)
+	br, k, pack, err := sniff(r, name)
 	if err != nil {
 		return nil, err
 	}
-	rd := &Reader{name: name, zip: zipped, metaErr: ErrNoMeta}
-	in := input{r: br, name: name, zip: zipped}
+	rd := &Reader{name: name, zip: pack != plain, metaErr: ErrNoMeta}
+	in := input{r: br, ahead: br, name: name, zip: pack != plain}
 	switch k {
 	case kindPcapng:
 		rd.format = "pcapng"
@@ -135,8 +139,8 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if zipped {
-		rd.format += ", gzip"
+	if pack != plain {
+		rd.format += ", " + string(pack)
 	}
 	rd.findMeta()
 	return rd, nil
@@ -153,7 +157,8 @@ func (r *Reader) findMeta() {
 func (r *Reader) Name() string { return r.name }
 
 // Format says what the input is: "pcapng", "pcap, microseconds, big-endian",
-// with ", gzip" behind if it is compressed.
+// "pcap (AIX) version 2.2, nanoseconds, big-endian", with ", gzip" or ", zstd"
+// behind if it is compressed.
 func (r *Reader) Format() string { return r.format }
 
 // Meta returns the run's description, if the first section has one.
@@ -190,6 +195,10 @@ func (r *Reader) CutShort() string {
 	return ""
 }
 
+// OtherBlocks counts the blocks of a pcapng file read so far that are no packets
+// and that nothing here is made of, by type, in the order in which types came.
+func (r *Reader) OtherBlocks() []BlockCount { return r.src.otherBlocks() }
+
 // Sections returns the section headers read so far, of a pcapng file.
 func (r *Reader) Sections() []Section { return slices.Clone(r.src.sections()) }
 
@@ -205,19 +214,17 @@ func (r *Reader) Next() (*Packet, error) {
 		r.err = err
 		return nil, err
 	}
-	if len(r.packets) == 0 {
-		r.packets = make([]Packet, 64)
-	}
-	p := &r.packets[0]
-	r.packets = r.packets[1:]
+	p := r.packet(len(data) > dataChunk/4 || len(sc.comments) > 4)
+	ifc := r.src.interfaces()[iface]
 	*p = Packet{
 		Number:    sc.frame,
 		Offset:    sc.offset,
 		Time:      at,
 		Interface: iface,
-		LinkType:  r.src.interfaces()[iface].LinkType,
+		LinkType:  ifc.LinkType,
 		Data:      r.keep(data),
 		OrigLen:   max(sc.origLen, len(data)),
+		FCSLen:    fcsLen(ifc, sc.flags),
 		Comments:  sc.comments,
 		Direction: direction(sc.flags),
 		Flags:     sc.flags,
@@ -228,6 +235,20 @@ func (r *Reader) Next() (*Packet, error) {
 	return p, nil
 }
 
+// packet returns a new packet. They are made in chunks; a chunk is alive while one of
+// its packets is, so a packet that holds much gets an allocation of its own.
+func (r *Reader) packet(large bool) *Packet {
+	if large {
+		return new(Packet)
+	}
+	if len(r.packets) == 0 {
+		r.packets = make([]Packet, 64)
+	}
+	p := &r.packets[0]
+	r.packets = r.packets[1:]
+	return p
+}
+
 // direction is in the two low bits of the flags word; 3 is not defined.
 func direction(flags uint32) Direction {
 	if d := Direction(flags & 3); d <= Outbound {
@@ -236,15 +257,17 @@ func direction(flags uint32) Direction {
 	return DirectionUnknown
 }
 
+// dataChunk is the size of the allocations that small packets' data is cut from.
+const dataChunk = 64 << 10
+
 // keep copies data into a chunk: an allocation per packet would cost more than
 // all the rest.
 func (r *Reader) keep(data []byte) []byte {
-	const chunk = 64 << 10
-	if len(data) > chunk/4 {
+	if len(data) > dataChunk/4 {
 		return slices.Clone(data)
 	}
 	if len(data) > len(r.data) {
-		r.data = make([]byte, chunk)
+		r.data = make([]byte, dataChunk)
 	}
 	n := copy(r.data, data)
 	kept := r.data[:n:n]
@@ -359,8 +382,9 @@ func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
 	return data, iface, at, sc, nil
 }
 
-func (s *ngSource) interfaces() []*Interface { return s.scan.ifaces[:s.done] }
-func (s *ngSource) sections() []Section      { return s.scan.sections }
+func (s *ngSource) interfaces() []*Interface  { return s.scan.ifaces[:s.done] }
+func (s *ngSource) sections() []Section       { return s.scan.sections }
+func (s *ngSource) otherBlocks() []BlockCount { return slices.Clone(s.scan.others) }
 
 // pcapSource reads the classic format.
 type pcapSource struct {
@@ -376,11 +400,7 @@ func newPcapSource(in input) (*pcapSource, string, error) {
 		return nil, "", s.cause(err)
 	}
 	s.ifaces = []*Interface{&s.scan.iface}
-	format := "pcap, microseconds"
-	if s.r.Resolution() == gopacket.TimestampResolutionNanosecond {
-		format = "pcap, nanoseconds"
-	}
-	return s, format + ", " + map[bool]string{true: "big-endian", false: "little-endian"}[s.scan.bigEndian()], nil
+	return s, s.scan.format(), nil
 }
 
 func (s *pcapSource) cause(err error) error {
@@ -398,5 +418,6 @@ func (s *pcapSource) next() ([]byte, int, time.Time, *scanned, error) {
 	return data, 0, ci.Timestamp, &s.scan.cur, nil
 }
 
-func (s *pcapSource) interfaces() []*Interface { return s.ifaces }
-func (s *pcapSource) sections() []Section      { return nil }
+func (s *pcapSource) interfaces() []*Interface  { return s.ifaces }
+func (s *pcapSource) sections() []Section       { return nil }
+func (s *pcapSource) otherBlocks() []BlockCount { return nil }

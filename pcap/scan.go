@@ -26,41 +26,6 @@ import (
 // comments of one section header, addresses and speeds of interfaces, and
 // statistics blocks as a whole. Blocks that neither uses are skipped.
 
-// input reads bytes and knows where it is.
-type input struct {
-	r    io.Reader
-	name string
-	zip  bool  // off counts uncompressed bytes
-	off  int64 // bytes consumed by whole blocks
-	buf  []byte
-}
-
-// fill reads until buf holds n bytes. A claimed length is not believed: the
-// buffer grows as the bytes arrive. It returns io.EOF when the input ends before
-// the first byte of a block, io.ErrUnexpectedEOF when within it.
-func (in *input) fill(n int) error {
-	const step = 64 << 10
-	for len(in.buf) < n {
-		have := len(in.buf)
-		want := min(n-have, step)
-		if cap(in.buf)-have < want {
-			in.buf = append(in.buf, make([]byte, want)...)[:have]
-		}
-		k, err := io.ReadFull(in.r, in.buf[have:have+want])
-		in.buf = in.buf[:have+k]
-		switch {
-		case err == nil:
-		case err == io.EOF && have == 0:
-			return io.EOF
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			return io.ErrUnexpectedEOF
-		default:
-			return fmt.Errorf("%s: at %s: %w", in.name, atByte(in.off+int64(len(in.buf)), in.zip), err)
-		}
-	}
-	return nil
-}
-
 // scanned is what the scanner knows of the current block.
 type scanned struct {
 	offset   int64 // of the block
@@ -88,6 +53,7 @@ type ngScanner struct {
 	ifaces   []*Interface
 	base     int // the current section's first interface
 	kept     int // bytes of what these hold, roughly
+	others   []BlockCount
 }
 
 // Bounds of what is kept of a file while it is read. A file that a recording of
@@ -139,12 +105,12 @@ func (s *ngScanner) next() error {
 	s.cur = scanned{offset: s.off}
 	s.buf = s.buf[:0]
 	if err := s.fill(8); err != nil {
-		return s.ended(err)
+		return s.ended(err, s.frames)
 	}
 	section := binary.LittleEndian.Uint32(s.buf) == blockSection // the same in both orders
 	if section {
 		if err := s.fill(12); err != nil {
-			return s.ended(err)
+			return s.ended(err, s.frames)
 		}
 		switch uint32(byteOrderMagic) {
 		case binary.LittleEndian.Uint32(s.buf[8:]):
@@ -163,7 +129,7 @@ func (s *ngScanner) next() error {
 		return s.damaged("block of type %#x claims %d bytes; at most %d are read", kind, length, maxBlock)
 	}
 	if err := s.fill(int(length)); err != nil {
-		return s.ended(err)
+		return s.ended(err, s.frames)
 	}
 	if tail := s.order.Uint32(s.buf[length-4:]); tail != length {
 		return s.damaged("block of type %#x begins with length %d and ends with length %d", kind, length, tail)
@@ -177,14 +143,6 @@ func (s *ngScanner) next() error {
 	}
 	s.off += int64(length)
 	return nil
-}
-
-// ended turns the end of the input within a block into a TruncatedError.
-func (s *ngScanner) ended(err error) error {
-	if err == io.ErrUnexpectedEOF {
-		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames, Inflated: s.zip}
-	}
-	return err
 }
 
 // block decodes one block's body and says whether pcapgo is to see it.
@@ -204,6 +162,7 @@ func (s *ngScanner) block(kind uint32, body []byte) (serve bool, err error) {
 		// Wireshark gives these a frame number.
 		s.frames++
 	}
+	s.other(kind)
 	return false, nil
 }
 
@@ -259,7 +218,7 @@ func (s *ngScanner) interfaceBlock(body []byte) error {
 		case code == optIfTSOffset && len(value) == 8:
 			ifc.offset = int64(s.order.Uint64(value))
 		case code == optIfFCSLen && len(value) == 1:
-			ifc.FCSLen = int(value[0])
+			ifc.FCSLen = fcsOption(value[0])
 		}
 	})
 	if !ok {

@@ -6,32 +6,23 @@ import (
 	"io"
 )
 
-// The classic format: a header of 24 bytes, then records of a 16-byte header and
-// data. https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap
-const (
-	magicMicro = 0xa1b2c3d4
-	magicNano  = 0xa1b23c4d
-
-	pcapHeader   = 24
-	recordHeader = 16
-
-	// maxRecord is libpcap's MAXIMUM_SNAPLEN. A file may declare more, up to maxBlock.
-	maxRecord = 262144
-)
-
 // pcapScanner scans the classic format, as ngScanner does pcapng. A record whose
 // captured length exceeds its original one is given the captured one as both, as
-// tcpdump and Wireshark read it; pcapgo would stop there.
+// tcpdump and Wireshark read it; pcapgo would stop there. What pcapgo is served is
+// the standard format, version 2.4, whatever variant the file is (see classic.go).
 type pcapScanner struct {
 	input
-	serve  []byte
-	err    error
-	begun  bool
-	frames int
-	order  binary.ByteOrder
-	limit  uint32 // of a record's data
-	iface  Interface
-	cur    scanned
+	serve   []byte
+	err     error
+	begun   bool
+	frames  int
+	order   binary.ByteOrder
+	variant classic
+	version string // "" for 2.4
+	lengths lengthOrder
+	limit   uint32 // of a record's data
+	iface   Interface
+	cur     scanned
 }
 
 var _ io.Reader = (*pcapScanner)(nil)
@@ -55,13 +46,6 @@ func (s *pcapScanner) damaged(format string, args ...any) error {
 	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged, Inflated: s.zip}
 }
 
-func (s *pcapScanner) ended(err error) error {
-	if err == io.ErrUnexpectedEOF {
-		return &TruncatedError{Name: s.name, Offset: s.off, Size: s.off + int64(len(s.buf)), Frames: s.frames, Inflated: s.zip}
-	}
-	return err
-}
-
 func (s *pcapScanner) next() error {
 	s.cur = scanned{offset: s.off}
 	s.buf = s.buf[:0]
@@ -69,52 +53,98 @@ func (s *pcapScanner) next() error {
 		s.begun = true
 		return s.header()
 	}
-	if err := s.fill(recordHeader); err != nil {
-		return s.ended(err)
+	head := recordHeader + s.variant.more
+	if err := s.fill(head); err != nil {
+		return s.ended(err, s.frames)
 	}
-	captured, original := s.order.Uint32(s.buf[8:]), s.order.Uint32(s.buf[12:])
+	captured, original := s.lengths.of(s.order.Uint32(s.buf[8:]), s.order.Uint32(s.buf[12:]))
 	if captured > s.limit {
 		return s.damaged("record of %d bytes; at most %d are possible in this file", captured, s.limit)
 	}
-	if err := s.fill(recordHeader + int(captured)); err != nil {
-		return s.ended(err)
+	if err := s.fill(head + int(captured)); err != nil {
+		return s.ended(err, s.frames)
 	}
-	s.order.PutUint32(s.buf[12:], max(original, captured))
 	s.frames++
 	s.cur.frame, s.cur.origLen = s.frames, int(original)
 	s.off += int64(len(s.buf))
-	s.serve = s.buf
+	s.order.PutUint32(s.buf[8:], captured)
+	s.order.PutUint32(s.buf[12:], max(original, captured))
+	// The variant's own fields go: the standard ones are moved up to the data.
+	copy(s.buf[s.variant.more:head], s.buf[:recordHeader])
+	s.serve = s.buf[s.variant.more:]
 	return nil
 }
 
 // header reads the file's header; the caller has made sure of the magic number.
 func (s *pcapScanner) header() error {
 	if err := s.fill(pcapHeader); err != nil {
-		return s.ended(err)
+		return s.ended(err, 0)
 	}
-	s.order = binary.LittleEndian
-	switch binary.BigEndian.Uint32(s.buf) {
-	case magicMicro, magicNano:
-		s.order = binary.BigEndian
+	s.variant, s.order, _ = classicOf(s.buf)
+	if err := s.fill(pcapHeader + s.variant.tail); err != nil {
+		return s.ended(err, 0)
 	}
-	if major, minor := s.order.Uint16(s.buf[4:]), s.order.Uint16(s.buf[6:]); major != 2 || minor != 4 {
-		return s.damaged("pcap version %d.%d; 2.4 is known", major, minor)
+	major, minor := s.order.Uint16(s.buf[4:]), s.order.Uint16(s.buf[6:])
+	if major != 2 || minor > 4 {
+		if major != 543 || minor != 0 {
+			return s.damaged("pcap version %d.%d; 2.0 to 2.4 and 543.0 are known", major, minor)
+		}
 	}
+	if major != 2 || minor != 4 {
+		s.version = fmt.Sprintf("%d.%d", major, minor)
+	}
+	s.lengths = lengthOrderOf(major, minor)
 	snap, link := s.order.Uint32(s.buf[16:]), s.order.Uint32(s.buf[20:])
+	if minor == 2 && s.variant.magic == magicMicro {
+		if lt, ok := aixLinkTypes[link]; ok {
+			s.variant, link = classicAIX, lt
+		}
+	}
+	if link&linkReserved != 0 {
+		return s.damaged("reserved bits of the link type %#x are set; the format has the type in the lower 16 bits and the length of the frame check sequence in the upper 6", link)
+	}
 	s.limit = min(max(snap, maxRecord), maxBlock)
-	// Bits 28 to 31 give the length of the FCS in units of 16 bits if bit 26 is
-	// set; the link type is in the 26 bits below.
-	if link&(1<<26) != 0 {
+	s.variant = s.guess()
+	// The upper four bits give the length of the FCS in units of 16 bits if the
+	// bit says so.
+	if link&linkFCSPresent != 0 {
 		s.iface.FCSLen = int(link>>28) * 2
 	}
-	s.iface.LinkType = int(link & (1<<26 - 1))
+	s.iface.LinkType = int(link & linkTypeMask)
 	s.iface.SnapLen = int(min(snap, 1<<31-1))
 	s.iface.Section = 1
-	// pcapgo takes no record longer than this.
+	s.off += int64(len(s.buf))
+	// pcapgo gets the standard format, and takes no record longer than the snap length.
+	s.buf = s.buf[:pcapHeader]
+	magic := uint32(magicMicro)
+	if s.variant.nano {
+		magic = magicNano
+	}
+	s.order.PutUint32(s.buf, magic)
+	s.order.PutUint16(s.buf[4:], 2)
+	s.order.PutUint16(s.buf[6:], 4)
 	s.order.PutUint32(s.buf[16:], s.limit)
-	s.off += pcapHeader
+	s.order.PutUint32(s.buf[20:], uint32(s.iface.LinkType))
 	s.serve = s.buf
 	return nil
 }
 
-func (s *pcapScanner) bigEndian() bool { return s.order == binary.BigEndian }
+// format is what [Reader.Format] says.
+func (s *pcapScanner) format() string {
+	f := "pcap"
+	if s.variant.name != "" {
+		f += " (" + s.variant.name + ")"
+	}
+	if s.version != "" {
+		f += " version " + s.version
+	}
+	if s.variant.nano {
+		f += ", nanoseconds"
+	} else {
+		f += ", microseconds"
+	}
+	if s.order == binary.BigEndian {
+		return f + ", big-endian"
+	}
+	return f + ", little-endian"
+}

@@ -38,7 +38,7 @@ func (s *Show) Line(p *Packet, iface Interface) string {
 		mark = strings.TrimPrefix(mark, " ")
 	}
 	line := fmt.Sprintf("%4d %12s %s%s%s", p.Number, s.since(p.Time),
-		Printable(iface.Name), mark, s.d.Frame(p.LinkType, p.Data, p.OrigLen))
+		Printable(iface.Name), mark, s.d.Describe(p))
 	if fate := showFate(p.Comments); fate != "" {
 		if n := showWidth - utf8.RuneCountInString(line); n > 0 {
 			line += strings.Repeat(" ", n)

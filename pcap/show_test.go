@@ -37,10 +37,10 @@ func TestUndecodedFramesHaveNoAddresses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		{147, make([]byte, 60), "len 60 [link type 147 is not supported]"},
+		{147, make([]byte, 60), "len 60 [link type 147 (for private use) is not decoded]"},
 		{pcap.LinkEthernet, make([]byte, 9), "len 9 [Ethernet header: 9 bytes, want 14]"},
 		{pcap.LinkRaw, []byte{0xff, 1, 2}, "len 3 [IP header: version 15]"},
-		{pcap.LinkNull, []byte{2, 0, 0, 0, 0xff}, "len 1 [IP header: version 15]"},
+		{pcap.LinkNull, []byte{2, 0, 0, 0, 0xff}, "ethertype 0x0800 len 1 [IPv4 header: version 15]"},
 		{pcap.LinkSLL, sll, "02:00:00:00:00:09: ethertype 0x88b5 len 7"},
 		{pcap.LinkEthernet, make([]byte, 60), "00:00:00:00:00:00 > 00:00:00:00:00:00: 802.3 len 0"},
 	} {

@@ -47,6 +47,8 @@ type Conversation struct {
 	Streams [2]*Stream
 	// Datagrams are what both sent over UDP or echo, in order.
 	Datagrams []*Datagram
+
+	both bool // both ends opened it, at once
 }
 
 // Datagram is one UDP datagram, echo message, or "port unreachable".
@@ -141,12 +143,16 @@ func Analyse(c *Capture) *Analysis {
 			conv.finishTCP()
 		}
 	}
+	a.closedPorts()
 	for _, s := range a.parts.order {
 		if p := a.parts.open[s]; p != nil {
 			for _, f := range p.frames {
 				a.ignore("fragment of a datagram that is not whole", f)
 			}
 		}
+	}
+	for _, f := range a.parts.lost {
+		a.ignore("fragment of a datagram that is not whole", f)
 	}
 	return a.Analysis
 }
@@ -167,13 +173,7 @@ type analyser struct {
 }
 
 func (a *analyser) ignore(reason string, f *Frame) {
-	for i := range a.Ignored {
-		if a.Ignored[i].Reason == reason {
-			a.Ignored[i].Frames++
-			return
-		}
-	}
-	a.Ignored = append(a.Ignored, Skip{reason, 1, f.Number})
+	a.Ignored = countSkip(a.Ignored, reason, f.Number)
 }
 
 func (a *analyser) countSums(f *Frame) {
@@ -236,7 +236,7 @@ func (a *analyser) endpoint(addr netip.Addr, mac vswitch.MAC) *Endpoint {
 		a.endpoints[addr] = e
 		a.Endpoints = append(a.Endpoints, e)
 	}
-	if e.MAC == (vswitch.MAC{}) {
+	if e.MAC == (vswitch.MAC{}) || !usable(e.MAC) && usable(mac) {
 		e.MAC = mac
 	}
 	return e
@@ -248,7 +248,7 @@ func (a *analyser) frame(f *Frame) {
 		a.ignore("ARP", f)
 		return
 	case f.IP == nil:
-		a.ignore("not IP", f)
+		a.ignore(f.notIP(), f)
 		return
 	case f.IP.Src.IsUnspecified() || !isHost(f.IP.Src):
 		a.ignore("from an unspecified, multicast or broadcast address", f)
@@ -257,7 +257,9 @@ func (a *analyser) frame(f *Frame) {
 	e := a.endpoint(f.IP.Src, f.Src)
 	e.Frames++
 	e.Bytes += int64(f.IP.TotalLen)
-	if !isHost(f.IP.Dst) || f.Dst.IsGroup() {
+	// Programs that make packets leave the destination's MAC at the broadcast
+	// address; a directed broadcast (RFC 919) has it too, and never answers.
+	if !isHost(f.IP.Dst) || f.Dst.IsGroup() && f.TCP == nil && a.sums[f.IP.Dst] == nil {
 		a.ignore("to a multicast or broadcast address", f)
 		return
 	}
@@ -289,6 +291,8 @@ func (a *analyser) frame(f *Frame) {
 		a.echo(d, frames, bad)
 	case d.ICMP != nil && isPortUnreachable(d.ICMP):
 		a.unreachable(d, f)
+	case d.ICMP != nil && isTooBig(d.ICMP) && !f.IP.IsFragment():
+		a.tooBig(d, f)
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type >= 133 && d.ICMP.Type <= 137:
 		a.ignore("neighbour discovery", f)
 	case d.ICMP != nil:
@@ -329,6 +333,14 @@ func (a *analyser) begin(p Proto, src, dst netip.AddrPort, f *Frame) *Conversati
 	if src.Addr() == dst.Addr() {
 		c.Reason = sameAddress
 	}
+	for _, e := range c.Ends {
+		if e.Addr().IsLoopback() {
+			c.cannot("%v is a loopback address, which no host takes from a network (RFC 1122, 3.2.1.3)", e.Addr())
+		}
+	}
+	if p != Echo && (src.Port() == 0 || dst.Port() == 0) {
+		c.cannot("port 0 is nobody's")
+	}
 	a.open[convKey{p, src, dst}] = c
 	a.Conversations = append(a.Conversations, c)
 	return c
@@ -345,6 +357,9 @@ func (a *analyser) udp(d *pcap.Decoded, frames []*Frame, bad bool) {
 	c, from := a.conversation(UDP, src, dst)
 	if c == nil {
 		c = a.begin(UDP, src, dst, frames[0])
+	}
+	if n := d.PayloadLen + 8; n > maxDatagram || d.IP.Version == 4 && n > maxDatagram-20 {
+		c.cannot("frame %d: a datagram with %d bytes is longer than UDP's can be", frames[0].Number, d.PayloadLen)
 	}
 	c.add(&Datagram{From: from, Payload: d.Payload, bad: bad}, d, frames)
 }

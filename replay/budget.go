@@ -91,14 +91,33 @@ func (r *Report) retransmitted(p *tcpPeer, _ int64) {
 	if own := p.e.o.Budget.Retransmits; own != nil {
 		most = *own
 	}
-	if b.retransmits == most+1 && !p.done {
+	if b.retransmits != most+1 {
+		return
+	}
+	if !p.done {
 		p.fail("retransmits", p.got-1, "the live side retransmitted more than %s", count(most, "segment"))
+	} else if p.Same {
+		p.Same = false
+		r.diverge(p.e, &Divergence{Kind: "retransmits", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me], Offset: p.got - 1,
+			Frame: p.in.frameOf(p.got - 1), Text: fmt.Sprintf("the live side retransmitted more than %s", count(most, "segment"))})
 	}
 }
 
 // synthetic counts an acknowledgement that is not in the capture.
 func (r *Report) synthetic(p *tcpPeer) {
 	r.Synthetic++
+	r.madeUp(p)
+}
+
+// own counts an acknowledgement that a played side makes of what it has itself.
+func (r *Report) own(p *tcpPeer) {
+	r.count("ack-own")
+	p.st.mark()
+	r.madeUp(p)
+}
+
+// madeUp counts one of either kind.
+func (r *Report) madeUp(p *tcpPeer) {
 	b := r.spentBy(p.Played)
 	b.synthetic++
 	most := MaxSynthetic + p.in.Segments

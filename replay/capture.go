@@ -15,28 +15,50 @@ import (
 // MaxCaptureBytes bounds the frame bytes that [Load] keeps in memory.
 const MaxCaptureBytes = 1 << 30
 
+// MaxCaptureFrames bounds the frames that [Load] keeps, which take memory even where
+// they have no bytes. Frames that are skipped are not kept.
+const MaxCaptureFrames = 1 << 22
+
 // MaxGap is the longest time between two frames that is taken for true; a stamp
 // further ahead is a broken clock's, or a damaged file's.
 const MaxGap = 30 * 24 * time.Hour
 
-// ErrTooLarge: the capture holds more than [MaxCaptureBytes].
+// maxBack is how far behind the latest frame so far a stamp may be to be taken for
+// that of a frame that was written late: interfaces and processors have queues of
+// their own. Further back, the clock was set.
+const maxBack = time.Second
+
+// maxSpan bounds the length of a capture, so that no sum of gaps overflows.
+const maxSpan = 100 * 365 * 24 * time.Hour
+
+// ErrTooLarge: the capture holds more than [MaxCaptureBytes] or [MaxCaptureFrames].
 var ErrTooLarge = errors.New("capture too large to replay")
 
 // Capture is a capture in memory.
 type Capture struct {
 	Name   string // as it was opened
+	Format string // see [pcap.Reader.Format]
 	Frames []*Frame
 	// Backwards is how many frames are stamped earlier than one before them, Ahead
-	// how many more than MaxGap later than the one before.
-	Backwards, Ahead int
+	// how many more than MaxGap later than the one before, Untimed how many have no
+	// time; with the numbers of the first of them, 0 for none.
+	Backwards, Ahead, Untimed                int
+	FirstBackwards, FirstAhead, FirstUntimed int
 	// Skipped says, by reason, which frames are not in Frames.
 	Skipped []Skip
+	// Blocks are the blocks of a pcapng file that are no packets and that nothing
+	// was made of.
+	Blocks []pcap.BlockCount
 	// Cut is why the capture ends before its end, nil for a whole file.
 	Cut error
 	// Meta is what a recording of this program says of its run; nil for others.
 	Meta *pcap.Meta
 
-	copies []*Frame
+	copies   []*Frame
+	clock    time.Time     // the latest stamp since the clock was last set
+	clockAt  time.Duration // what that is in Frame.At
+	goodFCS  int
+	wrongFCS []*Frame
 }
 
 // Frame is one captured frame.
@@ -44,12 +66,13 @@ type Frame struct {
 	Number int // as Wireshark shows it
 	Time   time.Time
 	// At is how long after the capture's first frame it came; it never
-	// decreases: a frame stamped earlier than its predecessor, or more than
-	// MaxGap later, has the predecessor's.
+	// decreases: a frame without a time, or stamped earlier than its predecessor, or
+	// more than MaxGap later, has the predecessor's. Where the clock was set, time
+	// goes on from there.
 	At       time.Duration
 	LinkType int
-	Data     []byte
-	OrigLen  int
+	Data     []byte // as captured, without a frame check sequence
+	OrigLen  int    // likewise, on the wire
 	// Lost is true when a recording of this program says that the frame did not
 	// reach its receiver unharmed.
 	Lost bool
@@ -57,13 +80,6 @@ type Frame struct {
 	// there, beside the frame that was sent.
 	Copy bool
 	*pcap.Decoded
-}
-
-// Skip counts frames that could not be used.
-type Skip struct {
-	Reason string
-	Frames int
-	First  int // number of the first of them
 }
 
 // Load reads the capture at path, "-" for standard input.
@@ -79,29 +95,38 @@ func Load(path string) (*Capture, error) {
 // Read reads all of r. A file that is cut is not an error: what precedes the
 // cut is used, and Capture.Cut says so.
 func Read(r *pcap.Reader, name string) (*Capture, error) {
-	c := &Capture{Name: name}
+	return readUpTo(r, name, MaxCaptureFrames, MaxCaptureBytes)
+}
+
+func readUpTo(r *pcap.Reader, name string, maxFrames, maxBytes int) (*Capture, error) {
+	c := &Capture{Name: name, Format: r.Format()}
 	if m, ok := r.Meta(); ok {
 		c.Meta = &m
 	}
 	total := 0
 	for {
 		p, err := r.Next()
-		if err == io.EOF {
+		if err != nil && err != io.EOF {
+			if !isTruncated(err) || len(c.Frames) == 0 {
+				return nil, err
+			}
+			c.Cut = err
+		}
+		if err != nil {
+			c.Blocks = r.OtherBlocks()
+			c.dropWrongFCS()
 			c.insertCopies()
 			return c, nil
 		}
-		if err != nil {
-			if isTruncated(err) && len(c.Frames) > 0 {
-				c.Cut = err
-				c.insertCopies()
-				return c, nil
-			}
-			return nil, err
+		if c.add(p) {
+			total += len(p.Data)
 		}
-		if total += len(p.Data); total > MaxCaptureBytes {
-			return nil, fmt.Errorf("%s: frame %d: %w: more than %d bytes of frames", name, p.Number, ErrTooLarge, MaxCaptureBytes)
+		switch {
+		case total > maxBytes:
+			return nil, fmt.Errorf("%s: frame %d: %w: more than %d bytes of frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, maxBytes)
+		case len(c.Frames)+len(c.copies) > maxFrames:
+			return nil, fmt.Errorf("%s: frame %d: %w: more than %d frames; cut it into parts (editcap -c) or filter it first", name, p.Number, ErrTooLarge, maxFrames)
 		}
-		c.add(p)
 	}
 }
 
@@ -110,41 +135,102 @@ func isTruncated(err error) bool {
 	return errors.As(err, &t)
 }
 
-func (c *Capture) add(p *pcap.Packet) {
-	switch p.LinkType {
-	case pcap.LinkEthernet, pcap.LinkRaw, pcap.LinkIPv4, pcap.LinkIPv6, pcap.LinkNull, pcap.LinkLoop, pcap.LinkSLL, pcap.LinkSLL2:
-	default:
-		c.skip(fmt.Sprintf("link type %d is not supported", p.LinkType), p.Number)
-		return
-	}
-	f := &Frame{Number: p.Number, Time: p.Time, LinkType: p.LinkType, Data: p.Data, OrigLen: p.OrigLen}
+// add takes a packet, or skips it; it reports whether it was taken.
+func (c *Capture) add(p *pcap.Packet) bool {
+	data, length := p.Frame()
+	f := &Frame{Number: p.Number, Time: p.Time, LinkType: p.LinkType, Data: data, OrigLen: length}
 	copies, gap := 0, time.Duration(0)
 	if len(p.Comments) > 0 {
 		copies, gap = f.fate(p)
 	}
-	f.Decoded = pcap.DecodeLink(p.LinkType, f.Data)
-	if f.Problem != "" {
-		c.skip("damaged: "+f.Problem, p.Number)
-		return
+	if reason := f.decode(p); reason != "" {
+		c.skip(reason, p.Number)
+		return false
 	}
-	if n := len(c.Frames); n > 0 {
-		f.At, f.Time = c.Frames[n-1].At, p.Time
-		switch at := p.Time.Sub(c.Frames[0].Time); {
-		case p.Time.IsZero() || c.Frames[0].Time.IsZero():
-		case at < f.At:
-			c.Backwards++
-		case at-f.At > MaxGap:
-			c.Ahead++
-		default:
-			f.At = at
-		}
+	switch p.FCS() {
+	case pcap.SumGood:
+		c.goodFCS++
+	case pcap.SumBad:
+		c.wrongFCS = append(c.wrongFCS, f)
 	}
+	f.At = c.at(f)
 	c.Frames = append(c.Frames, f)
 	for k := 1; k <= copies; k++ {
 		more := *f
 		more.Copy, more.At = true, f.At+time.Duration(k)*gap
 		c.copies = append(c.copies, &more)
 	}
+	return true
+}
+
+// decode decodes the frame of a packet, or says why it cannot be used.
+func (f *Frame) decode(p *pcap.Packet) string {
+	if !pcap.Decodes(f.LinkType) {
+		return pcap.LinkTypeName(f.LinkType) + " is not supported"
+	}
+	if e := p.LinkErrors(); e != "" {
+		return "received with an error: " + e
+	}
+	f.Decoded = pcap.DecodeLink(f.LinkType, f.Data)
+	switch {
+	case f.Problem == "":
+		return ""
+	case len(f.Data) < f.OrigLen:
+		return "captured too short: " + f.Problem
+	}
+	return "damaged: " + f.Problem
+}
+
+// at tells when a frame came, and counts the stamps that cannot be right.
+func (c *Capture) at(f *Frame) time.Duration {
+	count := func(n, first *int) {
+		if *n++; *first == 0 {
+			*first = f.Number
+		}
+	}
+	last := time.Duration(0)
+	if n := len(c.Frames); n > 0 {
+		last = c.Frames[n-1].At
+	}
+	if f.Time.IsZero() {
+		count(&c.Untimed, &c.FirstUntimed)
+		return last
+	}
+	if c.clock.IsZero() {
+		c.clock, c.clockAt = f.Time, last
+		return last
+	}
+	switch gap := f.Time.Sub(c.clock); {
+	case gap < 0:
+		count(&c.Backwards, &c.FirstBackwards)
+		if gap < -maxBack {
+			c.clock, c.clockAt = f.Time, last
+		}
+	case gap > MaxGap, last+gap > maxSpan:
+		count(&c.Ahead, &c.FirstAhead)
+		c.clock, c.clockAt = f.Time, last
+	default:
+		c.clock, c.clockAt = f.Time, c.clockAt+gap
+		return c.clockAt
+	}
+	return last
+}
+
+// dropWrongFCS skips the frames whose frame check sequence is wrong: nobody took
+// them. Where most are wrong, the capture was rewritten without them, and they say
+// nothing.
+func (c *Capture) dropWrongFCS() {
+	wrong := c.wrongFCS
+	c.wrongFCS = nil
+	if len(wrong) == 0 || len(wrong) > c.goodFCS {
+		return
+	}
+	drop := map[*Frame]bool{}
+	for _, f := range wrong {
+		drop[f] = true
+		c.skip("wrong frame check sequence", f.Number)
+	}
+	c.Frames = slices.DeleteFunc(c.Frames, func(f *Frame) bool { return drop[f] })
 }
 
 // insertCopies puts the copies where they arrived.
@@ -188,25 +274,20 @@ func (f *Frame) fate(p *pcap.Packet) (copies int, gap time.Duration) {
 	return copies, gap
 }
 
-// skip counts a frame that is not used.
-func (c *Capture) skip(reason string, number int) {
-	for i := range c.Skipped {
-		if c.Skipped[i].Reason == reason {
-			c.Skipped[i].Frames++
-			return
-		}
-	}
-	c.Skipped = append(c.Skipped, Skip{reason, 1, number})
-}
-
-// start is when the clock of a replay starts, so that the first frame is played
-// at the instant of its capture: what applications say of the date is then as in
-// the capture. It is zero if the capture does not tell.
+// start is when the clock of a replay starts, so that the first frame that has a
+// time is played at the instant of its capture: what applications say of the date is
+// then as in the capture. It is zero if the capture does not tell.
 func (c *Capture) start() time.Time {
-	if len(c.Frames) == 0 || c.Frames[0].Time.Year() < 1980 || c.Frames[0].Time.Year() > 2200 {
-		return time.Time{}
+	for _, f := range c.Frames {
+		if f.Time.IsZero() {
+			continue
+		}
+		if f.Time.Year() < 1980 || f.Time.Year() > 2200 {
+			break
+		}
+		return f.Time.Add(-f.At - headStart)
 	}
-	return c.Frames[0].Time.Add(-headStart)
+	return time.Time{}
 }
 
 // packet returns the IP packet in the frame, without link header and padding.

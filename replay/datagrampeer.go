@@ -19,6 +19,8 @@ type datagramPeer struct {
 	sent []time.Time // played datagrams
 	all  int         // live datagrams received
 	dns  *dnsState
+	// again is how many came that are in the capture once, see repeats.
+	again int
 	// quote is the last packet of the live side, for an ICMP error.
 	quote []byte
 
@@ -174,8 +176,16 @@ func (p *datagramPeer) take(d *pcap.Decoded, data []byte) {
 		p.e.report.count("unanswered-echo")
 		return
 	}
-	if (i < 0 || !p.sameQuery(i, d.Payload)) && p.repeats(d.Payload) {
+	if (i < 0 || !p.sameQuery(i, d.Payload)) && p.asksAgain(d.Payload) {
 		p.e.report.count("dns-retry")
+		return
+	}
+	if i < 0 && unreachable && p.spared() {
+		p.e.report.count("unreachable-again")
+		return
+	}
+	if i < 0 && !unreachable && p.repeats(d) {
+		p.e.report.count("answer-again")
 		return
 	}
 	if p.done && (!p.Same || i < 0) {
@@ -351,12 +361,26 @@ func (p *datagramPeer) send(d *Datagram) {
 	for _, f := range d.frames {
 		packet := bytes.Clone(f.packet())
 		copy(packet[f.IP.HeaderLen:], segment[f.IP.FragOffset:])
-		p.st.send(pcap.Ethernet(p.host.mac, p.st.mac, packet))
-		if len(f.VLANs) > 0 {
-			p.e.report.count("vlan")
+		if f.IP.Version == 4 && packet[10]|packet[11] == 0 && f.IPChecksum(f.Data) == pcap.SumBad {
+			// The sender left it to its network card.
+			binary.BigEndian.PutUint16(packet[10:], headerSum(packet[:f.IP.HeaderLen]))
+			p.e.report.count("unfilled-checksum")
 		}
+		p.st.sendCaptured(pcap.Ethernet(p.host.mac, p.st.mac, packet), f)
 	}
 	p.Matched[p.me] += int64(len(d.Payload))
+}
+
+// headerSum is the checksum of an IPv4 header whose own is 0 (RFC 1071).
+func headerSum(h []byte) uint16 {
+	sum := uint32(0)
+	for i := 0; i+1 < len(h); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
 }
 
 // segment puts together the transport header and payload.

@@ -174,7 +174,7 @@ func (d *differ) diverge(x *Divergence, end int, other *Conversation, frame int)
 			x.Now = other.Ends[end]
 		}
 	}
-	x.At = max(d.b.Capture.at(frame), 0)
+	x.At = max(d.b.Capture.when(frame), 0)
 	d.r.Divergences = append(d.r.Divergences, x)
 }
 

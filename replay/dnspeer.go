@@ -37,8 +37,8 @@ func (p *Played) asks(b []byte) bool {
 	return ok && !m.response
 }
 
-// repeats reports whether a datagram is a query that was asked before.
-func (p *datagramPeer) repeats(b []byte) bool {
+// asksAgain reports whether a datagram is a query that was asked before.
+func (p *datagramPeer) asksAgain(b []byte) bool {
 	if !p.asks(b) {
 		return false
 	}

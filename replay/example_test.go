@@ -30,8 +30,8 @@ func ExampleAnalysis_List() {
 	// 1  TCP 10.77.0.1:55024 > 10.77.0.2:7010  4..103  41     71        closed
 	//
 	// in no conversation:
-	//   1 frame (the first is 1): from an unspecified, multicast or broadcast address
-	//   2 frames (the first is 2): ARP
+	//   1 frame (1): from an unspecified, multicast or broadcast address
+	//   2 frames (2, 3): ARP
 }
 
 // The client of a capture is played against a server written in Go. It answers

@@ -39,7 +39,7 @@ func (r *Report) locate() {
 			if d.Replayed = d.lines(); r.files {
 				d.Replayed = capturedLines(r.Actual, d.other, d.live, d.otherFrame)
 			}
-			d.CapturedAt = r.Capture.at(d.Frame)
+			d.CapturedAt = r.Capture.when(d.Frame)
 		}
 		if d.Hint == "" {
 			d.Hint = d.hint()
@@ -70,8 +70,8 @@ func (r *Report) blameApplication(first *Divergence) {
 	}
 }
 
-// at returns when a frame was captured.
-func (c *Capture) at(number int) time.Duration {
+// when returns when a frame was captured, or -1.
+func (c *Capture) when(number int) time.Duration {
 	for _, f := range c.Frames {
 		if f.Number == number {
 			return f.At

@@ -18,6 +18,7 @@ const (
 type reassembler struct {
 	open  map[fragmentKey]*partial
 	order []fragmentKey // oldest first, to forget when there are too many
+	lost  []*Frame      // fragments that were forgotten, or that cannot be one's
 }
 
 type fragmentKey struct {
@@ -44,6 +45,9 @@ func (r *reassembler) add(ip *pcap.IP, body []byte, f *Frame) *partial {
 	}
 	end := ip.FragOffset + len(body)
 	if end > maxDatagram {
+		if f != nil {
+			r.lost = append(r.lost, f)
+		}
 		return nil
 	}
 	p := r.open[key]
@@ -52,6 +56,9 @@ func (r *reassembler) add(ip *pcap.IP, body []byte, f *Frame) *partial {
 			r.open = map[fragmentKey]*partial{}
 		}
 		if len(r.order) >= maxReassembled {
+			if p := r.open[r.order[0]]; p != nil {
+				r.lost = append(r.lost, p.frames...)
+			}
 			delete(r.open, r.order[0])
 			r.order = r.order[1:]
 		}

@@ -209,7 +209,7 @@ func isAre(n int) string {
 func hexRows(expected, actual []byte, from int64, rows int) (out []string) {
 	for row := range rows {
 		at := row * 16
-		e, a := part(expected, at), part(actual, at)
+		e, a := sixteen(expected, at), sixteen(actual, at)
 		if len(e) == 0 && len(a) == 0 {
 			break
 		}
@@ -221,7 +221,7 @@ func hexRows(expected, actual []byte, from int64, rows int) (out []string) {
 	return out
 }
 
-func part(b []byte, at int) []byte { return b[min(at, len(b)):min(at+16, len(b))] }
+func sixteen(b []byte, at int) []byte { return b[min(at, len(b)):min(at+16, len(b))] }
 
 // hexWidth is how wide 16 bytes are in hexadecimal, in groups of four.
 const hexWidth = 35

@@ -19,11 +19,8 @@ func (a *Analysis) List(w io.Writer) error {
 	if c.Cut != nil {
 		fmt.Fprintf(&b, "%s\n", pcap.Printable(c.Cut.Error()))
 	}
-	if c.Backwards > 0 {
-		fmt.Fprintf(&b, "%s stamped earlier than one before\n", count(c.Backwards, "frame"))
-	}
-	if c.Ahead > 0 {
-		fmt.Fprintf(&b, "%s stamped more than 30 days after the one before\n", count(c.Ahead, "frame"))
+	for _, line := range c.clockLines() {
+		fmt.Fprintf(&b, "%s\n", line)
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(a.Endpoints) > 0 {
@@ -53,8 +50,14 @@ func (a *Analysis) List(w io.Writer) error {
 			if i == 0 {
 				fmt.Fprintf(&b, "%s:\n", list.what)
 			}
-			fmt.Fprintf(&b, "  %s (the first is %d): %s\n", count(s.Frames, "frame"), s.First, pcap.Printable(s.Reason))
+			fmt.Fprintf(&b, "  %s\n", pcap.Printable(s.String()))
 		}
+	}
+	for i, block := range c.Blocks {
+		if i == 0 {
+			fmt.Fprintf(&b, "\nno packets, and passed over:\n")
+		}
+		fmt.Fprintf(&b, "  %v\n", block)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

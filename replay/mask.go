@@ -169,7 +169,8 @@ func (w *walker) offset(text int) int64 {
 type matcher struct {
 	r     *Report
 	want  []byte
-	spans []span
+	spans []span // that are still to come
+	all   []span
 	held  []byte // what came of the first of spans
 	blind bool   // nothing is compared
 	// why is what is wrong, if a mask does not accept what is there.
@@ -181,6 +182,7 @@ func newMatcher(r *Report, want, peer []byte) *matcher {
 		return &matcher{blind: true, want: want}
 	}
 	m := &matcher{r: r, want: want, spans: spansOf(r.masks, want, peer)}
+	m.all = m.spans
 	for _, s := range m.spans {
 		r.maskUsed[s.mask] = true
 	}
@@ -236,6 +238,26 @@ func (m *matcher) match(offset int64, data []byte) int {
 		m.spans, m.held = m.spans[1:], m.held[:0]
 	}
 	return n
+}
+
+// again is [matcher.match] for bytes that came before: what masks cover is not looked
+// at.
+func (m *matcher) again(offset int64, data []byte) int {
+	i, _ := slices.BinarySearchFunc(m.all, offset+1, func(s span, at int64) int { return cmp.Compare(s.to, at) })
+	for n, b := range data {
+		at := offset + int64(n)
+		for i < len(m.all) && m.all[i].to <= at {
+			i++
+		}
+		switch {
+		case at >= int64(len(m.want)):
+			return n
+		case b == m.want[at], m.blind, i < len(m.all) && m.all[i].from <= at:
+		default:
+			return n
+		}
+	}
+	return len(data)
 }
 
 func firstDifference(a, b []byte) int {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -120,10 +119,9 @@ func server(port string, serve func(h *vnetif.Host, c net.Conn) error) replay.Ap
 	}
 }
 
-// TestMutations replays 01 with applications that do what its server or client
-// does, or something else, and holds the verdict against what it must be.
-func TestMutations(t *testing.T) {
-	a := load(t, "01-http-get-100k.a.pcapng")
+// httpMutations are applications that do what the server or client of 01 does, or
+// something else.
+func httpMutations(a *replay.Analysis) []mutation {
 	request, response := a.Conversations[0].Streams[0].Data, a.Conversations[0].Streams[1].Data
 	to := "10.77.0.2:8080"
 	ask := func(c net.Conn, n int) { io.ReadFull(c, make([]byte, n)) }
@@ -149,154 +147,140 @@ func TestMutations(t *testing.T) {
 		return b
 	}
 	rest := func(c net.Conn) { io.Copy(io.Discard, c) }
-	for _, m := range []struct {
-		name, live string
-		app        replay.App
-		want       string // the kind of the first divergence; "" for none
-	}{
-		{"server", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(response); rest(c); c.Close() }), ""},
-		{"server closes at once", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(response); c.Close() }), ""},
-		{"server writes in many pieces", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+	list := []mutation{
+		{name: "server", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(response); rest(c); c.Close() }), want: ""},
+		{name: "server closes at once", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(response); c.Close() }), want: ""},
+		{name: "server writes in many pieces", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			for i := 0; i < len(response); i += 333 {
 				c.Write(response[i:min(i+333, len(response))])
 			}
 			c.Close()
-		}), ""},
-		{"server is slow", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: ""},
+		{name: "server is slow", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			h.Sleep(30 * time.Second)
 			c.Write(response[:5000])
 			h.Sleep(30 * time.Second)
 			c.Write(response[5000:])
 			c.Close()
-		}), ""},
-		{"server uses Nagle", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: ""},
+		{name: "server uses Nagle", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.(*vnetif.Conn).SetNoDelay(false)
 			c.Write(response)
 			c.Close()
-		}), ""},
-		{"first byte differs", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, 0)); c.Close() }), "bytes"},
-		{"a byte differs", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, 50000)); c.Close() }), "bytes"},
-		{"last byte differs", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, len(response)-1)); c.Close() }), "bytes"},
-		{"a byte is missing", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: ""},
+		{name: "first byte differs", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, 0)); c.Close() }), want: "bytes"},
+		{name: "a byte differs", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, 50000)); c.Close() }), want: "bytes"},
+		{name: "last byte differs", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(flip(response, len(response)-1)); c.Close() }), want: "bytes"},
+		{name: "a byte is missing", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.Write(append(bytes.Clone(response[:70000]), response[70001:]...))
 			c.Close()
-		}), "bytes"},
-		{"the last byte is missing", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(response[:len(response)-1]); c.Close() }), "closed-early"},
-		{"one byte more", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(append(bytes.Clone(response), 0)); c.Close() }), "extra"},
-		{"one byte more, later", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: "bytes"},
+		{name: "the last byte is missing", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(response[:len(response)-1]); c.Close() }), want: "closed-early"},
+		{name: "one byte more", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(append(bytes.Clone(response), 0)); c.Close() }), want: "extra"},
+		{name: "one byte more, later", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.Write(response)
 			h.Sleep(time.Second)
 			c.Write([]byte{0})
 			c.Close()
-		}), "extra"},
-		{"nothing", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Close() }), "closed-early"},
-		{"hangs before the answer", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {}), "missing"},
-		{"hangs in the answer", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(response[:1000]) }), "missing"},
-		{"never closes", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) { c.Write(response) }), "missing"},
-		{"resets for closing", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: "extra"},
+		{name: "nothing", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Close() }), want: "closed-early"},
+		{name: "hangs before the answer", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {}), want: "missing"},
+		{name: "hangs in the answer", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(response[:1000]) }), want: "missing"},
+		{name: "never closes", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) { c.Write(response) }), want: "missing"},
+		{name: "resets for closing", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.Write(response)
 			h.Sleep(time.Millisecond)
 			c.(*vnetif.Conn).SetLinger(0)
 			c.Close()
-		}), "reset"},
-		{"resets in the answer", "10.77.0.2", answer(func(h *vnetif.Host, c net.Conn) {
+		}), want: "reset"},
+		{name: "resets in the answer", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.Write(response[:30000])
 			h.Sleep(time.Millisecond)
 			c.(*vnetif.Conn).SetLinger(0)
 			c.Close()
-		}), "reset"},
-		{"answers before the request", "10.77.0.2", server("8080", func(h *vnetif.Host, c net.Conn) error { c.Write(response); rest(c); return c.Close() }), "early"},
-		{"does not accept", "10.77.0.2", func(ctx context.Context, h *vnetif.Host) error { return nil }, "refused"},
-		{"listens on another port", "10.77.0.2", server("8081", func(h *vnetif.Host, c net.Conn) error { return nil }), "refused"},
-		{"fails", "10.77.0.2", func(ctx context.Context, h *vnetif.Host) error { return io.ErrShortWrite }, "application"},
-		{"also opens a connection", "10.77.0.2", func(ctx context.Context, h *vnetif.Host) error {
+		}), want: "reset"},
+		{name: "answers before the request", live: "10.77.0.2", app: server("8080", func(h *vnetif.Host, c net.Conn) error { c.Write(response); rest(c); return c.Close() }), want: "early"},
+		{name: "does not accept", live: "10.77.0.2", app: func(ctx context.Context, h *vnetif.Host) error { return nil }, want: "refused"},
+		{name: "listens on another port", live: "10.77.0.2", app: server("8081", func(h *vnetif.Host, c net.Conn) error { return nil }), want: "refused"},
+		{name: "fails", live: "10.77.0.2", app: func(ctx context.Context, h *vnetif.Host) error { return io.ErrShortWrite }, want: "application"},
+		{name: "also opens a connection", live: "10.77.0.2", app: func(ctx context.Context, h *vnetif.Host) error {
 			h.Dial("tcp", "10.77.0.1:80")
 			return nil
-		}, "unexpected"},
-		{"also sends a datagram", "10.77.0.2", func(ctx context.Context, h *vnetif.Host) error {
+		}, want: "unexpected"},
+		{name: "also sends a datagram", live: "10.77.0.2", app: func(ctx context.Context, h *vnetif.Host) error {
 			c, err := h.Dial("udp", "10.77.0.1:80")
 			if err == nil {
 				c.Write([]byte("hello"))
 			}
 			return err
-		}, "unexpected"},
+		}, want: "unexpected"},
 
-		{"client", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		{name: "client", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			ask(c, len(response))
 			return c.Close()
-		}), ""},
-		{"client half closes", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: ""},
+		{name: "client half closes", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			ask(c, len(response))
 			c.(*vnetif.Conn).CloseWrite()
 			rest(c)
 			return c.Close()
-		}), ""},
-		{"client writes byte by byte", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: ""},
+		{name: "client writes byte by byte", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			for i := range request {
 				c.Write(request[i : i+1])
 			}
 			ask(c, len(response))
 			return c.Close()
-		}), ""},
-		{"client reads slowly", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: ""},
+		{name: "client reads slowly", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			for i := 0; i < len(response); i += 10000 {
 				h.Sleep(time.Second)
 				ask(c, min(10000, len(response)-i))
 			}
 			return c.Close()
-		}), ""},
-		{"client asks for something else", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: ""},
+		{name: "client asks for something else", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(flip(request, 5))
 			rest(c)
 			return c.Close()
-		}), "bytes"},
-		{"client closes too early", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: "bytes"},
+		{name: "client closes too early", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request[:10])
 			return c.Close()
-		}), "closed-early"},
-		{"client asks again", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: "closed-early"},
+		{name: "client asks again", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			ask(c, len(response))
 			c.Write(request)
 			rest(c)
 			return c.Close()
-		}), "extra"},
-		{"client connects twice", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}), want: "extra"},
+		{name: "client connects twice", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			ask(c, len(response))
 			c.Close()
 			h.Dial("tcp", to)
 			return nil
-		}), "unexpected"},
-		{"client connects to another port", "10.77.0.1", func(ctx context.Context, h *vnetif.Host) error {
+		}), want: "unexpected"},
+		{name: "client connects to another port", live: "10.77.0.1", app: func(ctx context.Context, h *vnetif.Host) error {
 			h.Dial("tcp", "10.77.0.2:8081")
 			return nil
-		}, "unexpected"},
-		{"client never connects", "10.77.0.1", func(ctx context.Context, h *vnetif.Host) error { return nil }, "missing"},
-		{"client resets", "10.77.0.1", get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
+		}, want: "unexpected"},
+		{name: "client never connects", live: "10.77.0.1", app: func(ctx context.Context, h *vnetif.Host) error { return nil }, want: "missing"},
+		{name: "client resets", live: "10.77.0.1", app: get(func(ctx context.Context, h *vnetif.Host, c net.Conn) error {
 			c.Write(request)
 			ask(c, 5000)
 			c.(*vnetif.Conn).SetLinger(0)
 			return c.Close()
-		}), "reset"},
-	} {
-		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
-			r := run(t, a, m.live, func(o *replay.Options) { o.Live[0].App, o.Live[0].Name = m.app, m.name })
-			out := text(t, r)
-			switch {
-			case m.want == "" && r.Verdict != replay.Same:
-				t.Errorf("want the same:\n%s", out)
-			case m.want != "" && (r.Verdict != replay.Diverged || r.Divergences[0].Kind != m.want):
-				t.Errorf("want a divergence %q:\n%s", m.want, out)
-			}
-			if strings.Contains(out, "tests the stack only") {
-				t.Errorf("no transcript was used:\n%s", out)
-			}
-		})
+		}), want: "reset"},
 	}
+	for i := range list {
+		list[i].base = "01"
+	}
+	return list
 }
 
 // TestLineServer replays 10 with a server that answers each line, and with

@@ -54,7 +54,7 @@ func TestParallelOrder(t *testing.T) {
 			{[]string{"a", "b", "d"}, false}, {[]string{"c", "c", "a"}, false}, {[]string{"b", "a"}, false}, {[]string{"b", "a", "c", "c"}, false},
 		} {
 			r := run(t, a, clientAddr, func(op *replay.Options) { op.Live[0].App = client(oneByOne, o.order...)(); op.Seed = 77 })
-			if s := text(t, r); (r.Verdict == replay.Same) != o.same || o.same && o.order[0] != "a" && !strings.Contains(s, "open-order") {
+			if s := text(t, r); (r.Verdict == replay.Same) != o.same || o.same && o.order[0] != "a" && !strings.Contains(s, "connection-order") {
 				t.Errorf("order %v, one by one %v: want the same %v:\n%s", o.order, oneByOne, o.same, s)
 			}
 		}

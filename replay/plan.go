@@ -24,6 +24,7 @@ type machine struct {
 	mac   vswitch.MAC
 	addrs []netip.Addr
 	peers []netip.Addr // whom it talks to
+	tags  []byte       // of its frames, if it is live
 }
 
 type planned struct {
@@ -46,6 +47,14 @@ func (e *engine) plan() (*plan, error) {
 		isLive[l.Addr] = true
 		p.hosts = group(p.hosts, end)
 	}
+	for _, addr := range e.o.Play {
+		if e.a.Endpoint(addr) == nil {
+			return nil, fmt.Errorf("%w: %v is not in %s (it has %s)", ErrNotInThere, addr, e.a.Capture.Name, e.a.addresses())
+		}
+		if isLive[addr] {
+			return nil, fmt.Errorf("%v is to be live and played", addr)
+		}
+	}
 	e.mtu = vswitch.DefaultMTU
 	for _, c := range e.a.Conversations {
 		a, b := isLive[c.Ends[0].Addr()], isLive[c.Ends[1].Addr()]
@@ -53,30 +62,51 @@ func (e *engine) plan() (*plan, error) {
 		case !a && !b:
 			e.report.NoneLive++
 			continue
+		case a != b && !e.playable(c.Ends[index(a)].Addr()):
+			e.report.NotChosen++
+			continue
 		case c.Reason != "":
 			e.report.Unplayable = append(e.report.Unplayable, c)
 			continue
 		case a && b:
 			e.report.BothLive++
+			p.acquaint(c.Ends[0].Addr(), c.Ends[1].Addr())
+			p.acquaint(c.Ends[1].Addr(), c.Ends[0].Addr())
 			continue
 		}
-		live := 0
-		if b {
-			live = 1
-		}
+		live := index(b)
 		p.conversations = append(p.conversations, planned{c, live})
 		other := c.Ends[1-live].Addr()
 		p.stations = group(p.stations, e.a.Endpoint(other))
-		for _, h := range p.hosts {
-			if slices.Contains(h.addrs, c.Ends[live].Addr()) && !slices.Contains(h.peers, other) {
-				h.peers = append(h.peers, other)
-			}
-		}
+		p.acquaint(c.Ends[live].Addr(), other)
 		e.mtu = max(e.mtu, c.mtu(live))
 	}
 	e.mtu = min(e.mtu, vswitch.MaxMTU)
 	e.giveMACs(p)
+	e.giveTags(p)
 	return p, nil
+}
+
+// index returns 1 for true.
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// playable reports whether an address may be played.
+func (e *engine) playable(addr netip.Addr) bool {
+	return len(e.o.Play) == 0 || slices.Contains(e.o.Play, addr)
+}
+
+// acquaint notes that a live address talks to another.
+func (p *plan) acquaint(live, other netip.Addr) {
+	for _, h := range p.hosts {
+		if slices.Contains(h.addrs, live) && !slices.Contains(h.peers, other) {
+			h.peers = append(h.peers, other)
+		}
+	}
 }
 
 // group adds an endpoint to the machine with its MAC, or to a new one.
@@ -156,8 +186,13 @@ func portName(role string, a netip.Addr) string {
 	return role + "-" + strings.NewReplacer(":", "-", "%", ".").Replace(a.String())
 }
 
+// portConfig is a machine's port, without a name.
+func (e *engine) portConfig(m *machine) vswitch.PortConfig {
+	return vswitch.PortConfig{MAC: m.mac, MTU: min(e.mtu+e.tagRoom, vswitch.MaxMTU)}
+}
+
 func (e *engine) addHost(m *machine) error {
-	cfg := vnetif.HostConfig{Name: portName("live", m.addrs[0]), Port: vswitch.PortConfig{MAC: m.mac, MTU: e.mtu}}
+	cfg := vnetif.HostConfig{Name: portName("live", m.addrs[0]), Tags: m.tags, Port: e.portConfig(m)}
 	for _, a := range m.addrs {
 		cfg.Addrs = append(cfg.Addrs, network(a, m.peers))
 	}
@@ -215,12 +250,13 @@ func edge(p netip.Prefix, a netip.Addr) bool {
 
 func (e *engine) addStation(m *machine) error {
 	s := &station{e: e, mac: m.mac, addrs: m.addrs, peers: map[peerKey]frameTaker{}}
-	name := portName("played", m.addrs[0])
+	cfg := e.portConfig(m)
+	cfg.Name = portName("played", m.addrs[0])
 	var err error
-	if s.node, err = e.world.NewNode(name); err != nil {
+	if s.node, err = e.world.NewNode(cfg.Name); err != nil {
 		return err
 	}
-	if s.port, err = e.sw.Connect(vswitch.PortConfig{Name: name, MAC: m.mac, MTU: e.mtu}, s); err != nil {
+	if s.port, err = e.sw.Connect(cfg, s); err != nil {
 		return err
 	}
 	for _, a := range m.addrs {

@@ -46,6 +46,7 @@ func (r *Report) lines(n int) []string {
 	}
 	r.printDivergences(p)
 	r.printCoverage(p)
+	r.printUnusable(p.line)
 	if len(r.Masked) > 0 {
 		p.line("masked: %s", counts(r.Masked))
 	}
@@ -151,6 +152,9 @@ func (r *Report) StackOnly() bool { return r.transcript && len(r.Conversations) 
 // recording they are.
 func (r *Report) syntheticText() string {
 	s := count(r.Synthetic, "synthetic acknowledgement")
+	if n := r.counted("ack-own"); n > 0 {
+		s += fmt.Sprintf(", %d of its own", n)
+	}
 	if !r.recorded || len(r.SyntheticFrames) == 0 {
 		return s
 	}
@@ -191,6 +195,9 @@ func (r *Report) printCoverage(p *printer) {
 		}
 		p.line("  not %s: conversation %d, %v: %s", what, c.Number, c, clip(c.Reason, 200))
 	}, "  ... and %d more that cannot be")
+	if r.NotChosen > 0 {
+		p.line("not replayed: %s with an end that is not to be played", count(r.NotChosen, "conversation"))
+	}
 	if r.NoneLive > 0 || r.BothLive > 0 {
 		p.line("not replayed: %s without a live end, %d with two", count(r.NoneLive, "conversation"), r.BothLive)
 	}

@@ -47,6 +47,8 @@ type Report struct {
 	Unplayable []*Conversation
 	// NoneLive and BothLive count the others: no live end, or two.
 	NoneLive, BothLive int
+	// NotChosen counts those whose other end is not among Options.Play.
+	NotChosen int
 
 	// Divergences, in the order of virtual time. Those after the first may be
 	// its consequences.
@@ -64,8 +66,9 @@ type Report struct {
 	// live sides sent with data or FIN, and CapturedSegments what the capture has.
 	Retransmits, Synthetic, Segments, CapturedSegments int
 
-	// SyntheticFrames are the numbers of the synthetic acknowledgements' frames in
-	// a recording of the replay, as Wireshark shows them.
+	// SyntheticFrames are the numbers of the frames in a recording of the replay, as
+	// Wireshark shows them, of synthetic acknowledgements and of those that a played
+	// side made of what it had itself (ack-own).
 	SyntheticFrames []uint64
 
 	// Versions, Recording and Again are the caller's to fill in, and are printed

@@ -25,8 +25,11 @@ const (
 	// two segments or more have come: receivers acknowledge at least every second
 	// (RFC 9293, 3.8.6.3).
 	SplitDelay = 10 * time.Microsecond
-	// AckDelay is the same when the next captured segment only waits for its time.
-	AckDelay = 150 * time.Millisecond
+	// AckDelay is the same when the next captured segment only waits for its time,
+	// at least: over a way whose handshake took longer, it is 5/4 of that, at most
+	// maxAckDelay.
+	AckDelay    = 150 * time.Millisecond
+	maxAckDelay = 3 * time.Second
 	// Linger is how long the world goes on after the last conversation, for what
 	// should not follow.
 	Linger = 2 * time.Second
@@ -61,6 +64,14 @@ type Live struct {
 // Options describe a replay.
 type Options struct {
 	Live []Live
+	// Play, if not empty, are the addresses that may be played: conversations
+	// with others are left out, and counted in Report.NotChosen.
+	Play []netip.Addr
+	// Wire, if not nil, is called once the replay's machines are on their switch,
+	// before anything is sent: to add rules, which then act on the frames of live
+	// and played machines alike. Ports are named "live-" or "played-" and the
+	// machine's first address, with - for : and . for %.
+	Wire func(sw *vswitch.Switch) error
 	// Seed is the world's.
 	Seed uint64
 	// Limit and WallLimit are the world's (see vswitch.Config). The default of
@@ -116,6 +127,8 @@ type engine struct {
 	over    bool
 	recent  time.Time // of the last progress of any peer
 	mtu     int
+	tags    map[vswitch.MAC][]byte // of live machines
+	tagRoom int                    // bytes of tags beyond the first
 	started time.Time
 	watcher *watcher
 	judges  map[*Played]*frameJudge
@@ -153,7 +166,7 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 		limit = vswitch.DefaultLimit + min(a.Capture.Frames[n-1].At, math.MaxInt64/4)
 	}
 	e := &engine{
-		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o), judges: map[*Played]*frameJudge{},
+		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o), tags: map[vswitch.MAC][]byte{}, judges: map[*Played]*frameJudge{},
 		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
 	}
 	e.report.masks = masks
@@ -187,6 +200,11 @@ func (e *engine) build() (err error) {
 		}
 	}
 	e.watch()
+	if e.o.Wire != nil {
+		if err := e.o.Wire(e.sw); err != nil {
+			return err
+		}
+	}
 	for _, c := range plan.conversations {
 		p := e.newPeer(c.conv, c.live)
 		e.peers = append(e.peers, p)

@@ -3,7 +3,6 @@ package replay_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -63,20 +62,6 @@ func TestKernelCaptures(t *testing.T) {
 			})
 		}
 	}
-}
-
-// TestMatrix replays every capture with every address live, and keeps the
-// outcome as a page to read.
-func TestMatrix(t *testing.T) {
-	var b strings.Builder
-	for _, name := range files {
-		a := load(t, name)
-		for _, e := range a.Endpoints {
-			r := run(t, a, e.Addr.String())
-			fmt.Fprintf(&b, "%s\n", text(t, r))
-		}
-	}
-	golden(t, "matrix.golden", b.String())
 }
 
 func TestWrongLiveAddress(t *testing.T) {

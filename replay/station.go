@@ -63,6 +63,10 @@ func (s *station) Deliver(data []byte) {
 	case !slices.Contains(s.addrs, d.IP.Dst) || s.e.live[d.IP.Src] == nil:
 		return
 	}
+	if d.TransportChecksum(data) == pcap.SumBad || d.IPChecksum(data) == pcap.SumBad {
+		s.e.report.count("live-checksum")
+		return
+	}
 	if d.IP.IsFragment() {
 		whole := s.parts.add(d.IP, data[d.IP.Offset+d.IP.HeaderLen:d.PayloadOffset+len(d.Payload)], nil)
 		if whole == nil {
@@ -88,8 +92,8 @@ func (s *station) Deliver(data []byte) {
 	}
 }
 
-// send puts a frame on the cable.
-func (s *station) send(frame []byte) {
+// put puts a frame on the cable as it is.
+func (s *station) put(frame []byte) {
 	if s.port.Send(frame) == nil {
 		s.sent++
 	}

@@ -30,9 +30,9 @@ type Stream struct {
 	doubts   []chunk // of segments with wrong checksums
 	have     ranges  // of stream offsets
 	acked    int64   // stream offset up to which the peer acknowledged
-	ackFrame int     // the frame that did
 	fin, rst closing
 	syn      *pcap.TCPOptions // of the SYN
+	tooBig   []tooBig         // what its sender was told of its path
 }
 
 // segment is one captured TCP segment. Sequence numbers are relative: a SYN has
@@ -122,9 +122,10 @@ func (c *Conversation) isNewConnection(from int, seq uint32) bool {
 	if s.known && s.isn == seq {
 		return false
 	}
-	// The other end's SYN without ACK, before anything else: both opened at once.
+	// The other end's SYN without ACK, before anything else: both opened at once
+	// (RFC 9293, 3.5).
 	if from == 1 && !s.known && len(s.segments) == 0 && len(c.Streams[0].chunks) == 0 {
-		c.cannot("both ends opened it at once")
+		c.both = true
 		return false
 	}
 	return true
@@ -135,6 +136,9 @@ func (c *Conversation) segment(from int, d *pcap.Decoded, f *Frame, whole []byte
 	s, peer := c.Streams[from], c.Streams[1-from]
 	if d.Missing > 0 {
 		c.cannot("frame %d was captured short (%d of %d bytes)", f.Number, len(f.Data), max(f.OrigLen, len(f.Data)+d.Missing))
+	}
+	if d.TCP.Flags.Has(pcap.SYN) && len(d.Payload) > 0 {
+		c.cannot("its SYN carries data (frame %d; TCP Fast Open, RFC 7413)", f.Number)
 	}
 	if d.TCP.Flags.Has(pcap.SYN) && s.syn == nil && (!s.known || d.TCP.Seq == s.isn) {
 		s.isn, s.known, s.syn = d.TCP.Seq, true, &d.TCP.Options
@@ -174,7 +178,7 @@ func (c *Conversation) segment(from int, d *pcap.Decoded, f *Frame, whole []byte
 			seg.sack = append(seg.sack, interval{near(peer.high, k.Left-peer.isn), near(peer.high, k.Right-peer.isn)})
 		}
 		if seg.ack-1 > peer.acked && !seg.bad {
-			peer.acked, peer.ackFrame = seg.ack-1, f.Number
+			peer.acked = seg.ack - 1
 		}
 	}
 	s.take(seg, d.Payload, peer)
@@ -282,7 +286,7 @@ func (c *Conversation) finishTCP() {
 		}
 		end := s.have.end(0)
 		if s.acked > end && !(s.fin.offset == end && s.acked == end+1) {
-			c.cannot("bytes %d..%d that %v sent were acknowledged (frame %d) and are not in the capture", end, s.acked-1, c.Ends[i], s.ackFrame)
+			c.cannot("bytes %d..%d that %v sent were acknowledged (frame %d) and are not in the capture", end, s.lastAcked(), c.Ends[i], c.Streams[1-i].acknowledges(end))
 		}
 		slices.SortFunc(s.chunks, func(x, y chunk) int { return cmp.Compare(x.from, y.from) })
 		n := 0
@@ -315,6 +319,25 @@ func (c *Conversation) finishTCP() {
 		s.fin.bound(peer)
 		s.rst.bound(peer)
 	}
+}
+
+// lastAcked is the offset of the last byte that was acknowledged.
+func (s *Stream) lastAcked() int64 {
+	if f := s.fin.offset; f >= 0 && f < s.acked {
+		return f - 1
+	}
+	return s.acked - 1
+}
+
+// acknowledges returns the number of the first frame of a stream that acknowledges
+// the byte at an offset of the other.
+func (s *Stream) acknowledges(offset int64) int {
+	for _, x := range s.segments {
+		if x.ack-1 > offset && !x.bad {
+			return x.frame.Number
+		}
+	}
+	return 0
 }
 
 // bound keeps what is needed of the other stream to what is known of it.

@@ -15,12 +15,10 @@ import (
 // 1 the first byte's.
 type tcpPeer struct {
 	*Played
-	out, in *Stream         // what it plays; what the live end is to send
-	segs    []*segment      // of out, those that are sent
-	seen    []int64         // for each of segs: up to where in had been seen when it was captured
-	brought []time.Duration // for each of segs: when what it acknowledges was captured
-	next    int             // of segs
-	aborts  bool            // the last of segs is a RST
+	part
+
+	next int    // of segs
+	isn  uint32 // it uses
 
 	// The live end's.
 	open    bool   // its SYN came
@@ -45,16 +43,32 @@ type tcpPeer struct {
 	bounds  []int64 // where segments of the live side end, from p.ack on
 	came    []arrival
 	tsval   uint32
+	stamps  uint32 // what is added to captured timestamps
 	lastWin uint16
-	turns   []turn
-	match   *matcher // of in
-	// What is added to captured sequence numbers and timestamps of ours.
-	seqAdd, tsAdd uint32
+
+	// Receiving; see tcprecv.go.
+	own    bool  // it acknowledges what it has itself
+	newest int64 // where the last piece of early begins
 
 	timer, stall, patience vswitch.Timer
 	stallAt                time.Time // when stall fires, if it is armed
 	unacked                time.Time // since when the live side has sent more than ack, if it has
 	unackedFrom            int64     // ack at that time
+}
+
+// part is what an end of a conversation plays, and what it plays against.
+type part struct {
+	out, in  *Stream         // what it plays; what the live end is to send
+	segs     []*segment      // of out, those that are sent
+	seen     []int64         // for each of segs: up to where in had been seen when it was captured
+	brought  []time.Duration // for each of segs: when what it acknowledges was captured
+	rtt      time.Duration   // how long its first acknowledgement took, as the live end saw it
+	aborts   bool            // the last of segs is a RST
+	turns    []turn
+	match    *matcher // of in
+	gappy    bool     // the captured acknowledgements speak of gaps
+	losses   []int64  // where segments of the live side start that are still to be lost
+	narrowed int      // how many of in.tooBig were met
 }
 
 // arrival is when the live side's stream had come up to a number.
@@ -71,8 +85,9 @@ type piece struct {
 }
 
 func newTCPPeer(p *Played) *tcpPeer {
-	t := &tcpPeer{Played: p, out: p.Streams[p.me], in: p.Streams[p.Live]}
-	i, high := 0, int64(0)
+	t := &tcpPeer{Played: p, part: part{out: p.Streams[p.me], in: p.Streams[p.Live]}}
+	t.isn = t.out.isn
+	i, high, arrived := 0, int64(0), int64(0)
 	type captured struct {
 		to int64
 		at time.Duration
@@ -80,9 +95,17 @@ func newTCPPeer(p *Played) *tcpPeer {
 	var seen []captured
 	for _, s := range t.out.segments {
 		for ; i < len(t.in.segments) && t.in.segments[i].frame.Number < s.frame.Number; i++ {
-			if x := t.in.segments[i]; x.end() > x.seq && x.end() > high {
-				high = x.end()
-				seen = append(seen, captured{high, x.frame.At})
+			x := t.in.segments[i]
+			if x.end() > x.seq {
+				high = max(high, x.end())
+			}
+			switch {
+			case x.end() == x.seq || x.lost:
+			case x.end() > arrived:
+				arrived = x.end()
+				seen = append(seen, captured{arrived, x.frame.At})
+			case x.end() == 1 && arrived == 1:
+				seen[0].at = x.frame.At // another SYN: which one was answered nobody knows
 			}
 		}
 		if s.lost {
@@ -92,8 +115,13 @@ func newTCPPeer(p *Played) *tcpPeer {
 		if k, _ := slices.BinarySearchFunc(seen, s.ack, func(c captured, ack int64) int { return cmp.Compare(c.to, ack) }); k < len(seen) {
 			at = seen[k].at
 		}
+		if t.rtt == 0 && s.ack > 0 && at > 0 {
+			t.rtt = s.frame.At - at
+		}
 		t.segs, t.seen, t.brought = append(t.segs, s), append(t.seen, high), append(t.brought, at)
 	}
+	t.segs = t.segs[:t.alive()]
+	t.seen, t.brought = t.seen[:len(t.segs)], t.brought[:len(t.segs)]
 	// Resets at the end are one: what the live side does after the first is its
 	// own affair.
 	n := len(t.segs)
@@ -106,14 +134,28 @@ func newTCPPeer(p *Played) *tcpPeer {
 	if t.findTurns(); p.e.o.Compare == CompareNone {
 		t.turns = nil
 	}
+	t.findLosses()
 	t.match = newMatcher(p.e.report, t.in.Data, t.out.Data)
 	return t
+}
+
+// alive returns how many of the played segments count: what follows a reset does
+// not, unless the live end went on after it.
+func (p *tcpPeer) alive() int {
+	for i, s := range p.segs {
+		if s.Flags.Has(pcap.RST) && !slices.ContainsFunc(p.in.segments, func(x *segment) bool {
+			return x.frame.Number > s.frame.Number && !x.Flags.Has(pcap.RST) && (x.ack > s.seq || s.seq < 0)
+		}) {
+			return i + 1
+		}
+	}
+	return len(p.segs)
 }
 
 // start is called when the world starts.
 func (p *tcpPeer) start() {
 	p.since = p.e.at(p.Start)
-	if p.me == 0 {
+	if p.me == 0 || p.both {
 		p.st.peers[peerKey{TCP, p.local, p.remote}] = p
 	} else {
 		p.st.waiting = append(p.st.waiting, p)
@@ -125,7 +167,7 @@ func (p *tcpPeer) start() {
 func (p *tcpPeer) now() time.Time { return p.e.world.Now() }
 
 // take handles a segment of the live side.
-func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
+func (p *tcpPeer) take(d *pcap.Decoded, data []byte) {
 	t := d.TCP
 	if p.done {
 		p.after(d)
@@ -133,6 +175,9 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 	}
 	if t.Flags.Has(pcap.RST) {
 		p.reset(d)
+		return
+	}
+	if p.narrow(d, data) || p.loses(t, len(d.Payload)) {
 		return
 	}
 	if t.Flags.Has(pcap.SYN) && !p.opened(t) {
@@ -158,7 +203,7 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 	}
 	if len(d.Payload) > 0 || t.Flags.Has(pcap.FIN) {
 		p.e.report.segment(p, at, len(d.Payload))
-		p.place(at, d.Payload, t.Flags.Has(pcap.FIN))
+		p.hears(at, d.Payload, t.Flags.Has(pcap.FIN))
 	}
 	if !p.done {
 		p.advance()
@@ -168,7 +213,7 @@ func (p *tcpPeer) take(d *pcap.Decoded, _ []byte) {
 // acknowledged takes an acknowledgement of the live side, and reports whether it
 // is not an old one.
 func (p *tcpPeer) acknowledged(t *pcap.TCP) bool {
-	a := near(p.acked, t.Ack-p.out.isn)
+	a := near(p.acked, t.Ack-p.isn)
 	if !p.out.known || a < p.acked {
 		return false
 	}
@@ -204,6 +249,13 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 		if t.Seq != p.liveISN {
 			p.fail("reopened", p.got-1, "the live side opened the connection again")
 			return false
+		}
+		if p.both && t.Flags.Has(pcap.ACK) {
+			// There its SYN comes again, with an acknowledgement, and is not acceptable
+			// any more: the answer is an acknowledgement (RFC 9293, 3.10.7.4), which not
+			// all stacks find in a captured SYN.
+			p.ackOwn()
+			return true
 		}
 		p.e.report.retransmitted(p, 1)
 		return true
@@ -242,61 +294,6 @@ func (p *tcpPeer) opened(t *pcap.TCP) bool {
 	return true
 }
 
-// reset handles a RST of the live side.
-func (p *tcpPeer) reset(d *pcap.Decoded) {
-	p.rst = true
-	if d.TCP.Flags.Has(pcap.ACK) {
-		p.acknowledged(d.TCP)
-	}
-	at := p.got - 1
-	switch {
-	case p.in.RST && p.in.syn == nil:
-		p.progress()
-		p.next = len(p.segs)
-		p.succeed()
-	case p.in.RST && at >= p.in.rst.offset, p.in.FIN && p.fin && at >= int64(len(p.in.Data)):
-		if p.refused(at) {
-			return
-		}
-		if !p.in.RST {
-			p.e.report.count("reset-after-close")
-		}
-		p.progress()
-		p.next = len(p.segs) // what follows in the capture had been on its way
-		p.succeed()
-	case p.in.RST:
-		p.fail("reset", at, "the live side reset the connection after %d bytes; in the capture it does so after %d (frame %d)", at, p.in.rst.offset, p.in.rst.frame)
-	case !p.open && p.me == 0:
-		accepts := p.in.segments[0].frame.Number
-		p.failWith(&Divergence{Kind: "refused", Offset: -1, Frame: accepts,
-			Text: fmt.Sprintf("the live side refused the connection; in the capture it accepts (frame %d)", accepts)})
-	default:
-		p.fail("reset", at, "the live side reset the connection after %d of %d bytes; the capture has no reset", at, len(p.in.Data))
-	}
-}
-
-// refused reports whether the live side, which resets the connection where it may,
-// does so without having acknowledged what it acknowledges there: a divergence.
-func (p *tcpPeer) refused(at int64) bool {
-	if !p.out.known || p.acked > p.out.acked {
-		return false
-	}
-	what := "the FIN"
-	if n := p.acked - 1; n < int64(len(p.out.Data)) {
-		what = fmt.Sprintf("byte %d", n)
-	}
-	d := &Divergence{Kind: "reset", Offset: at}
-	for _, s := range p.in.segments {
-		if s.ack > p.acked {
-			d.Frame = s.frame.Number
-			break
-		}
-	}
-	d.Text = fmt.Sprintf("the live side reset the connection without having acknowledged %s of the played side, as it does in the capture", what)
-	p.failWith(d)
-	return true
-}
-
 // place puts bytes of the live side at their place in its stream.
 func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 	end := at + int64(len(data))
@@ -305,17 +302,24 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 	}
 	switch {
 	case end <= p.got:
+		if p.changes(at, data) {
+			return
+		}
 		p.e.report.retransmitted(p, int64(len(data)))
 		p.reack(at, len(data))
 		return
 	case at > p.got:
 		if len(p.early) < 4096 {
+			p.newest = at
 			p.early = append(p.early, piece{at, bytes.Clone(data), fin})
 			slices.SortStableFunc(p.early, func(a, b piece) int { return int(a.at - b.at) })
 		}
 		return
 	}
 	if old := p.got - at; old > 0 {
+		if p.changes(at, data[:min(old, int64(len(data)))]) {
+			return
+		}
 		p.e.report.retransmitted(p, old)
 		data = data[min(old, int64(len(data))):]
 	}
@@ -326,16 +330,32 @@ func (p *tcpPeer) place(at int64, data []byte, fin bool) {
 		p.early = p.early[1:]
 		if over := p.got - e.at; over <= int64(len(e.data)) {
 			p.accept(e.data[over:], e.fin)
+			p.bounds = append(p.bounds, p.got)
 		}
 	}
+}
+
+// changes reports whether bytes that the live side sends again are others than
+// before: a divergence. The one byte of a keepalive or window probe may be any.
+func (p *tcpPeer) changes(at int64, data []byte) bool {
+	if len(data) <= 1 || at < 1 {
+		return false
+	}
+	want := p.in.Data[min(at-1, int64(len(p.in.Data))):]
+	same := p.match.again(at-1, data)
+	if same == len(data) || same == len(want) {
+		return false
+	}
+	offset := at - 1 + int64(same)
+	p.failWith(&Divergence{Kind: "bytes", Offset: offset, Expected: want[same:], Actual: bytes.Clone(data[same:]),
+		Text: fmt.Sprintf("byte %d differs where it is sent again", offset)})
+	return true
 }
 
 // accept compares bytes that are next in the stream, and a FIN after them.
 func (p *tcpPeer) accept(data []byte, fin bool) {
 	p.progress()
-	if len(data) > 0 {
-		p.adopt(data)
-	}
+	p.resort(data)
 	offset := p.got - 1
 	want := p.in.Data[min(offset, int64(len(p.in.Data))):]
 	same := p.match.match(offset, data)
@@ -398,49 +418,4 @@ func (p *tcpPeer) failWith(d *Divergence) {
 	}
 	p.stop()
 	p.diverge(d)
-}
-
-func (p *tcpPeer) stop() {
-	disarm(p.timer)
-	disarm(p.stall)
-	disarm(p.patience)
-}
-
-// succeed ends the conversation: all was as captured. What was played beyond all
-// that the capture has acknowledged came to the same end as there.
-func (p *tcpPeer) succeed() {
-	p.stop()
-	if p.out.known && p.acked > p.out.acked {
-		p.Matched[p.me] = min(max(p.acked, p.sent)-1, int64(len(p.out.Data)))
-	}
-	p.finish(true)
-}
-
-// after handles what comes when the conversation is over.
-func (p *tcpPeer) after(d *pcap.Decoded) {
-	t := d.TCP
-	if !p.Same || !p.open || t.Flags.Has(pcap.RST) {
-		return
-	}
-	at := near(p.got, t.Seq-p.liveISN)
-	end := at + int64(len(d.Payload))
-	switch {
-	case len(d.Payload) > 0 && end > p.got && !t.Flags.Has(pcap.SYN):
-		if p.aborts || p.in.RST || at+int64(len(d.Payload)) <= int64(len(p.in.Data))+1 {
-			return // it had been on its way
-		}
-		p.Same = false
-		p.e.report.diverge(p.e, &Divergence{Kind: "extra", Conversation: p.Conversation, From: p.Ends[p.Live], To: p.Ends[p.me],
-			Offset: p.got - 1, Frame: p.in.frameOf(p.got - 1), Actual: bytes.Clone(d.Payload),
-			Text: fmt.Sprintf("the live side sent more than the %d bytes of the capture", len(p.in.Data))})
-	case t.Flags.Has(pcap.FIN) && end == p.got && !p.fin:
-		// A server that closes an idle connection, say; it gets its acknowledgement.
-		p.e.report.count("closed-after-capture")
-		p.fin = true
-		p.got++
-		p.build(pcap.ACK, p.sent, p.got)
-	case t.Flags.Has(pcap.FIN):
-		p.e.report.retransmitted(p, 0)
-		p.build(pcap.ACK, p.sent, p.got)
-	}
 }

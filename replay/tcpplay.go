@@ -16,14 +16,14 @@ func (p *tcpPeer) advance() {
 	for !p.done && p.next < len(p.segs) {
 		s := p.segs[p.next]
 		if p.awaits(s) != "" {
-			p.await(p.stallDelay(s))
+			p.await(p.paced(p.stallDelay(s)))
 			return
 		}
 		if wait := p.due(s).Sub(p.now()); wait > 0 {
 			arm(p.clock, &p.timer, wait, p.advance)
 			disarm(p.patience)
 			if p.open {
-				p.ackLater(AckDelay)
+				p.ackLater(p.paced(p.ackDelay()))
 			}
 			return
 		}
@@ -34,7 +34,7 @@ func (p *tcpPeer) advance() {
 		return
 	}
 	if p.awaits(nil) != "" {
-		p.await(StallDelay)
+		p.await(p.paced(StallDelay))
 		return
 	}
 	p.succeed()
@@ -43,20 +43,27 @@ func (p *tcpPeer) advance() {
 // due is when a segment is to be sent: as long as captured after the one before,
 // or, if that was later in the capture, after the arrival of what it acknowledges.
 func (p *tcpPeer) due(s *segment) time.Time {
+	brought := p.brought[p.next]
+	if p.next == 0 && p.open && s.ack > 0 || p.next > 0 && brought > p.segs[p.next-1].frame.At {
+		k, _ := slices.BinarySearchFunc(p.came, s.ack, func(a arrival, ack int64) int { return cmp.Compare(a.to, ack) })
+		if k < len(p.came) {
+			return p.came[k].at.Add(s.frame.At - brought)
+		}
+	}
 	switch {
 	case p.next > 0:
-		before, brought := p.segs[p.next-1].frame.At, p.brought[p.next]
-		if brought > before {
-			k, _ := slices.BinarySearchFunc(p.came, s.ack, func(a arrival, ack int64) int { return cmp.Compare(a.to, ack) })
-			if k < len(p.came) {
-				return p.came[k].at.Add(s.frame.At - brought)
-			}
-		}
-		return p.last.Add(s.frame.At - before)
-	case p.me == 0:
+		return p.last.Add(s.frame.At - p.segs[p.next-1].frame.At)
+	case p.me == 0 && !p.both:
 		return p.e.at(s.frame.At) // not Start: its first SYN may have been lost
 	}
 	return p.now()
+}
+
+// ackDelay is how long what has come may stay unacknowledged because the next
+// captured segment waits for its time: over a long way, a little longer than that
+// takes, which the live end's retransmission timeout allows for (RFC 6298, 2).
+func (p *tcpPeer) ackDelay() time.Duration {
+	return min(max(AckDelay, p.rtt+p.rtt/4), maxAckDelay)
 }
 
 // awaits says what of the live side a segment waits for, "" for nothing; for
@@ -66,6 +73,9 @@ func (p *tcpPeer) awaits(s *segment) string {
 		return p.awaitsAtEnd()
 	}
 	need := s.ack
+	if p.both && s.Flags.Has(pcap.SYN) {
+		need = max(need, 1) // they cross: the live side must not find it when it comes to dial
+	}
 	if s.Flags.Has(pcap.RST) {
 		// It ends everything, so what had been said before it comes first.
 		need = max(need, p.seen[p.next])
@@ -76,25 +86,11 @@ func (p *tcpPeer) awaits(s *segment) string {
 	if need > 0 && (!p.open || p.got < need) {
 		return p.number(need - 1)
 	}
-	for _, k := range s.sack {
-		if p.got < k.to && !p.holds(k) {
-			return p.number(k.to - 1)
-		}
-	}
 	// The window counts once it is known. Retransmissions are inside anyway.
 	if s.len > 0 && p.open && s.end() > p.acked+p.window && s.end() > p.sent {
 		return fmt.Sprintf("room in the live side's receive window (%d bytes, %d acknowledged of %d)", p.window, max(p.acked-1, 0), len(p.out.Data))
 	}
 	return ""
-}
-
-func (p *tcpPeer) holds(k interval) bool {
-	for _, e := range p.early {
-		if e.at <= k.from && k.to <= e.at+int64(len(e.data)) {
-			return true
-		}
-	}
-	return false
 }
 
 // number names what has a relative number of the live side.
@@ -169,7 +165,10 @@ func (p *tcpPeer) impatient() {
 	if p.open && p.got-1 < int64(len(p.in.Data)) {
 		d.Expected = p.in.Data[p.got-1:]
 	}
-	if s != nil {
+	if p.narrowed > 0 {
+		e := p.in.tooBig[p.narrowed-1]
+		d.Hint = fmt.Sprintf("as in the capture (frame %d), it was told that its packets may have %d bytes at most", e.frame, e.mtu)
+	} else if s != nil {
 		d.Hint = fmt.Sprintf("frame %d of the played side waits for it", s.frame.Number)
 	}
 	p.failWith(d)
@@ -212,10 +211,13 @@ func (p *tcpPeer) stalled() {
 		return
 	}
 	split := p.next < len(p.segs) && p.splits(p.segs[p.next])
-	p.build(pcap.ACK, p.sent, p.got)
-	if split {
+	p.buildAck()
+	switch {
+	case split:
 		p.e.report.count("ack-split")
-	} else {
+	case p.own:
+		p.e.report.own(p)
+	default:
 		p.st.mark()
 		p.e.report.synthetic(p)
 	}
@@ -239,12 +241,13 @@ func (p *tcpPeer) reack(at int64, n int) {
 
 // send sends a captured segment with its numbers mapped.
 func (p *tcpPeer) send(s *segment) {
-	patch := pcap.TCPPatch{DstPort: p.remote.Port(), Timestamps: true, TSVal: s.Options.TSVal + p.tsAdd, AddSeq: p.seqAdd}
+	if p.leavesOut(s) {
+		return
+	}
+	patch := pcap.TCPPatch{DstPort: p.remote.Port(), AddSeq: p.isn - p.out.isn, Timestamps: true, TSVal: s.Options.TSVal + p.stamps}
 	if s.ack >= 0 {
 		ack := s.ack
-		if len(s.sack) == 0 {
-			ack = p.whole(ack)
-		}
+		ack = p.whole(ack)
 		if !s.Flags.Has(pcap.SYN) {
 			ack = max(ack, p.ack)
 		}
@@ -255,12 +258,8 @@ func (p *tcpPeer) send(s *segment) {
 			return
 		}
 		patch.SetAck, patch.Ack = true, p.liveISN+uint32(ack)
-		patch.AddAck = p.liveISN - p.in.isn
-		for _, k := range s.sack {
-			if k.from < ack {
-				patch.Blank = append(patch.Blank, 5) // acknowledged meanwhile
-				break
-			}
+		if len(s.sack) > 0 {
+			patch.Blank = append(patch.Blank, 5) // of gaps that are not there now
 		}
 		if p.isOld(s) && ack > p.ack {
 			// The live side will not look at an acknowledgement on a segment that it
@@ -274,10 +273,10 @@ func (p *tcpPeer) send(s *segment) {
 		patch.TSEcr = p.recent
 	}
 	patch.Blank = append(patch.Blank, p.unwanted(s)...)
-	if !s.Flags.Has(pcap.SYN) && p.out.syn != nil && p.in.syn != nil && p.out.syn.WindowScale > 0 && p.in.syn.WindowScale >= 0 && !p.scales {
-		patch.SetWindow, patch.Window = true, uint16(min(int(s.Window)<<p.out.syn.WindowScale, 65535))
+	if !s.Flags.Has(pcap.SYN) && p.unscaled() {
+		patch.SetWindow, patch.Window = true, p.unscale(s.Window)
 	}
-	p.tsval, p.lastWin = s.Options.TSVal+p.tsAdd, s.Window
+	p.tsval, p.lastWin = s.Options.TSVal+p.stamps, s.Window
 	parts := [][]byte{s.packet}
 	if len(s.packet) > p.e.mtu {
 		parts = splitSegment(s.packet, p.e.mtu)
@@ -289,13 +288,10 @@ func (p *tcpPeer) send(s *segment) {
 			p.fail("harness", 0, "frame %d cannot be played: %v", s.frame.Number, err)
 			return
 		}
-		p.st.send(frame)
+		p.st.sendCaptured(frame, s.frame)
 	}
 	if s.Flags.Has(pcap.SYN) {
 		p.syns++
-	}
-	if len(s.frame.VLANs) > 0 {
-		p.e.report.count("vlan")
 	}
 	if s.known() {
 		if s.end() <= p.sent && s.len > 0 {
@@ -308,10 +304,18 @@ func (p *tcpPeer) send(s *segment) {
 	p.last = p.now()
 }
 
+// unscaled reports whether windows were scaled in the capture and are not now.
+func (p *tcpPeer) unscaled() bool {
+	return p.out.syn != nil && p.in.syn != nil && p.out.syn.WindowScale > 0 && p.in.syn.WindowScale >= 0 && !p.scales
+}
+
+func (p *tcpPeer) unscale(window uint16) uint16 {
+	return uint16(min(int(window)<<min(p.out.syn.WindowScale, 14), 65535))
+}
+
 // whole moves an acknowledgement in the middle of a segment of the live side to
 // the segment's end, which came with it: stacks take a segment that is
-// acknowledged in part for one that is lost in part. SACK blocks stay, so a
-// segment with some is not moved.
+// acknowledged in part for one that is lost in part.
 func (p *tcpPeer) whole(ack int64) int64 {
 	i, _ := slices.BinarySearch(p.bounds, ack)
 	if i == len(p.bounds) || p.bounds[i] == ack || p.bounds[i] > p.got {
@@ -379,11 +383,19 @@ func (p *tcpPeer) unwanted(s *segment) (kinds []uint8) {
 
 // build sends a segment that is not in the capture.
 func (p *tcpPeer) build(flags pcap.TCPFlags, seq, ack int64) {
-	frame, err := pcap.BuildTCP(pcap.Segment{
-		DstMAC: p.host.mac, SrcMAC: p.st.mac, Src: p.local, Dst: p.remote,
-		Seq: p.out.isn + uint32(seq), Ack: p.liveISN + uint32(ack), Flags: flags, Window: p.lastWin,
-		Timestamps: p.ts && !flags.Has(pcap.RST), TSVal: p.tsval, TSEcr: p.recent,
-	})
+	p.buildSegment(pcap.Segment{Seq: p.isn + uint32(seq), Flags: flags}, ack)
+}
+
+// buildSegment fills in what all segments that are not in the capture have, and
+// sends one.
+func (p *tcpPeer) buildSegment(s pcap.Segment, ack int64) {
+	s.DstMAC, s.SrcMAC, s.Src, s.Dst = p.host.mac, p.st.mac, p.local, p.remote
+	s.Ack, s.Window = p.liveISN+uint32(ack), p.lastWin
+	if p.unscaled() {
+		s.Window = p.unscale(s.Window)
+	}
+	s.Timestamps, s.TSVal, s.TSEcr = p.ts && !s.Flags.Has(pcap.RST), p.tsval, p.recent
+	frame, err := pcap.BuildTCP(s)
 	if err != nil {
 		return
 	}

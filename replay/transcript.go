@@ -1,15 +1,14 @@
 package replay
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -24,8 +23,8 @@ const burst = time.Millisecond
 
 // Transcript returns the application that says what addr says in a capture: it
 // listens and dials as captured, writes each byte once it has received all bytes
-// that addr had acknowledged before it said it, after the pause it made then (at
-// most 50 s), and closes or resets where the capture shows it. It does not look
+// that addr had acknowledged before it said it, after the pause it made then (of
+// what both were silent at most 50 s at a time), and closes or resets where the capture shows it. It does not look
 // at what it receives.
 func Transcript(a *Analysis, addr netip.Addr) App {
 	return func(ctx context.Context, h *vnetif.Host) error {
@@ -59,7 +58,7 @@ type step struct {
 }
 
 func (t *transcript) run(a *Analysis) error {
-	ports := map[uint16][]*script{}
+	ports, refused := map[uint16][]*script{}, map[uint16][]*Conversation{}
 	var order []uint16
 	sockets := map[uint16]*talker{}
 	for _, c := range a.Conversations {
@@ -77,7 +76,7 @@ func (t *transcript) run(a *Analysis) error {
 		}
 		name := fmt.Sprintf("transcript %v %d", t.addr, c.Number)
 		switch {
-		case c.Proto == TCP && end == 0:
+		case c.Proto == TCP && (end == 0 || c.both):
 			s := newScript(c, end)
 			t.h.World().Background(name, func(ctx context.Context) error { t.dial(ctx, s); return nil })
 		case c.Proto == TCP && c.Streams[1].syn != nil:
@@ -87,6 +86,7 @@ func (t *transcript) run(a *Analysis) error {
 			}
 			ports[port] = append(ports[port], newScript(c, end))
 		case c.Proto == TCP: // refused: nobody listens, and the stack says so
+			refused[c.Ends[1].Port()] = append(refused[c.Ends[1].Port()], c)
 		case c.Proto == UDP:
 			if end == 1 && refuses(c.Datagrams, end) {
 				continue // nobody listens, and the stack says so
@@ -114,7 +114,11 @@ func (t *transcript) run(a *Analysis) error {
 		}
 	}
 	for _, port := range order {
-		if err := t.listen(port, ports[port]); err != nil {
+		if len(refused[port]) > 0 {
+			t.sometimes(port, ports[port], refused[port])
+			continue
+		}
+		if _, err := t.listen(port, ports[port]); err != nil {
 			return err
 		}
 	}
@@ -125,14 +129,25 @@ func (t *transcript) run(a *Analysis) error {
 func newScript(c *Conversation, end int) *script {
 	s := &script{conv: c, end: end}
 	own, peer := c.Streams[end], c.Streams[1-end]
-	last := c.Start
+	last, next := c.Start, 0
+	// pause is how long the end was silent, with every silence of the other that is
+	// longer than the transcript's patience cut short.
+	pause := func(at time.Duration) (d time.Duration) {
+		for ; next < len(peer.segments) && peer.segments[next].frame.At < at; next++ {
+			if x := peer.segments[next].frame.At; x > last {
+				d += min(x-last, maxThink)
+				last = x
+			}
+		}
+		return d + min(max(at-last, 0), maxThink)
+	}
 	add := func(st step, at time.Duration) {
 		// The pause counts from the later of its own last word and the moment
 		// at which what it waited for had arrived.
 		if g := arrived(peer, st.need, st.needFIN); g > last {
 			last = g
 		}
-		st.think = min(max(at-last, 0), maxThink)
+		st.think = pause(at)
 		last = max(at, last)
 		if k := len(s.steps) - 1; k >= 0 && len(st.data) > 0 && len(s.steps[k].data) > 0 && st.think < burst &&
 			s.steps[k].need == st.need && s.steps[k].needFIN == st.needFIN {
@@ -171,11 +186,15 @@ func arrived(s *Stream, need int64, fin bool) time.Duration {
 
 // dial opens a connection as captured and says its script.
 func (t *transcript) dial(ctx context.Context, s *script) {
-	if t.h.Sleep(t.start.Add(s.conv.Start).Sub(t.h.Now())) != nil {
+	start := s.conv.Start
+	if s.end == 1 {
+		start = s.conv.Streams[1].segments[0].frame.At // both opened it
+	}
+	if t.h.Sleep(t.start.Add(start).Sub(t.h.Now())) != nil {
 		return
 	}
-	to := s.conv.Ends[1].String()
-	c, err := t.h.DialFrom(ctx, "tcp", s.conv.Ends[0], to)
+	to := s.conv.Ends[1-s.end].String()
+	c, err := t.h.DialFrom(ctx, "tcp", s.conv.Ends[s.end], to)
 	if err != nil && errors.Is(err, syscall.EADDRINUSE) {
 		c, err = t.h.DialFrom(ctx, "tcp", netip.AddrPortFrom(t.addr, 0), to)
 	}
@@ -186,10 +205,10 @@ func (t *transcript) dial(ctx context.Context, s *script) {
 
 // listen takes the connections to a port and gives each its script: that of the
 // captured peer's port, else the first that is left.
-func (t *transcript) listen(port uint16, scripts []*script) error {
+func (t *transcript) listen(port uint16, scripts []*script) (net.Listener, error) {
 	l, err := t.h.Listen("tcp", netip.AddrPortFrom(t.addr, port).String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t.h.World().Background(fmt.Sprintf("transcript %v listens on %d", t.addr, port), func(context.Context) error {
 		for {
@@ -206,7 +225,47 @@ func (t *transcript) listen(port uint16, scripts []*script) error {
 			t.h.World().Background(fmt.Sprintf("transcript %v %d", t.addr, s.conv.Number), func(context.Context) error { t.say(c, s); return nil })
 		}
 	})
-	return nil
+	return l, nil
+}
+
+// sometimes listens on a port while it takes connections in the capture, and not
+// while it refuses them.
+func (t *transcript) sometimes(port uint16, scripts []*script, refused []*Conversation) {
+	type attempt struct {
+		at    time.Duration
+		takes bool
+	}
+	var all []attempt
+	for _, s := range scripts {
+		all = append(all, attempt{s.conv.Start, true})
+	}
+	for _, c := range refused {
+		all = append(all, attempt{c.Start, false})
+	}
+	slices.SortStableFunc(all, func(a, b attempt) int { return cmp.Compare(a.at, b.at) })
+	t.h.World().Background(fmt.Sprintf("transcript %v at times listens on %d", t.addr, port), func(context.Context) error {
+		var l net.Listener
+		for i, x := range all {
+			if x.takes == (l != nil) {
+				continue
+			}
+			if i > 0 { // halfway between the two
+				if err := t.h.Sleep(t.start.Add((all[i-1].at + x.at) / 2).Sub(t.h.Now())); err != nil {
+					return nil
+				}
+			}
+			if l != nil {
+				l.Close()
+				l = nil
+				continue
+			}
+			var err error
+			if l, err = t.listen(port, scripts); err != nil {
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 func pick(scripts []*script, remote net.Addr) (first *script) {
@@ -270,144 +329,4 @@ func (t *transcript) say(c net.Conn, s *script) {
 		// The capture does not show this side closing: nor do we, before the end.
 		t.h.Sleep(maxThink * 100)
 	}
-}
-
-// talker says datagrams on one socket.
-type talker struct {
-	t              *transcript
-	proto          Proto
-	network, local string
-	c              net.PacketConn
-
-	mu    sync.Mutex
-	convs map[netip.AddrPort]*talk // by the peer; for echo by its address and port 0
-}
-
-// talk is one conversation of a talker.
-type talk struct {
-	conv *Conversation
-	end  int
-	next int // of Datagrams
-}
-
-func (k *talker) open(name string) error {
-	c, err := k.t.h.ListenPacket(k.network, k.local)
-	if err != nil {
-		return err
-	}
-	k.c = c
-	k.t.h.World().Background(name, func(context.Context) error {
-		buf := make([]byte, 64<<10)
-		for {
-			n, from, err := c.ReadFrom(buf)
-			if err != nil {
-				if errors.Is(err, net.ErrClosed) {
-					return nil
-				}
-				continue // an ICMP error
-			}
-			_ = n
-			k.heard(peerOf(from))
-		}
-	})
-	return nil
-}
-
-// peerOf is the address a datagram came from.
-func peerOf(a net.Addr) netip.AddrPort {
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		p := a.AddrPort()
-		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
-	case *net.IPAddr:
-		ip, _ := netip.AddrFromSlice(a.IP)
-		return netip.AddrPortFrom(ip.Unmap(), 0)
-	}
-	return netip.AddrPort{}
-}
-
-func (k *talker) peer(c *Conversation, end int) netip.AddrPort {
-	if k.proto == Echo {
-		return netip.AddrPortFrom(c.Ends[1-end].Addr(), 0)
-	}
-	return c.Ends[1-end]
-}
-
-// add gives the talker a conversation.
-func (k *talker) add(c *Conversation, end int) {
-	tk := &talk{conv: c, end: end}
-	k.mu.Lock()
-	k.convs[k.peer(c, end)] = tk
-	k.mu.Unlock()
-	if c.Datagrams[0].From == end {
-		k.t.h.AfterFunc(k.t.start.Add(c.Start).Sub(k.t.h.Now()), func() { k.say(tk, k.t.h.Now()) })
-	}
-}
-
-// heard notes a datagram of a peer.
-func (k *talker) heard(peer netip.AddrPort) {
-	k.mu.Lock()
-	tk := k.convs[peer]
-	k.mu.Unlock()
-	if tk == nil {
-		return
-	}
-	k.mu.Lock()
-	for tk.next < len(tk.conv.Datagrams) && tk.conv.Datagrams[tk.next].From != tk.end && tk.conv.Datagrams[tk.next].lost {
-		tk.next++
-	}
-	if tk.next < len(tk.conv.Datagrams) && tk.conv.Datagrams[tk.next].From != tk.end {
-		tk.next++
-	}
-	k.mu.Unlock()
-	k.say(tk, k.t.h.Now())
-}
-
-// say says all datagrams that need nothing more.
-func (k *talker) say(tk *talk, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	ds := tk.conv.Datagrams
-	at := now
-	for tk.next < len(ds) && (ds[tk.next].From == tk.end || ds[tk.next].lost) {
-		d := ds[tk.next]
-		if tk.next > 0 {
-			at = at.Add(min(d.At-ds[tk.next-1].At, maxThink))
-		}
-		tk.next++
-		if d.From != tk.end || d.Unreachable || d.copy {
-			continue
-		}
-		if wait := at.Sub(now); wait > 0 {
-			k.t.h.AfterFunc(wait, func() { k.send(tk, d) })
-		} else {
-			k.mu.Unlock()
-			k.send(tk, d)
-			k.mu.Lock()
-		}
-	}
-	if len(k.convs) == 1 && refuses(ds[tk.next:], tk.end) {
-		k.mu.Unlock()
-		k.c.Close()
-		k.mu.Lock()
-	}
-}
-
-// refuses reports whether the next datagram finds the port of end closed.
-func refuses(next []*Datagram, end int) bool {
-	return len(next) > 1 && next[0].From != end && next[1].Unreachable && next[1].From == end
-}
-
-func (k *talker) send(tk *talk, d *Datagram) {
-	to := tk.conv.Ends[1-tk.end]
-	if k.proto == UDP {
-		k.c.WriteTo(d.Payload, net.UDPAddrFromAddrPort(to))
-		return
-	}
-	kind := byte(8)
-	if to.Addr().Is6() {
-		kind = 128
-	}
-	m := append([]byte{kind, 0, 0, 0, 0, 0}, binary.BigEndian.AppendUint16(nil, d.Seq)...)
-	k.c.WriteTo(append(m, d.Payload...), &net.IPAddr{IP: to.Addr().AsSlice()})
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // Load reads the scenario in the file at path, with the files beside it that it
@@ -63,6 +62,9 @@ type source struct {
 // they are.
 type document struct {
 	name  string
+	kind  string // what it is: "a scenario"
+	keys  string // some of the keys that it has, in words
+	typ   reflect.Type
 	lines []string
 	root  ast.Node
 }
@@ -157,59 +159,10 @@ func at(path []string, format string, args ...any) *pathError {
 }
 
 // parse reads a scenario.
-func parse(text []byte, name string, from source) (s *Scenario, err error) {
-	doc := &document{name: name}
-	text = withoutMark(text)
-	fail := func(format string, args ...any) (*Scenario, error) {
-		return nil, &Error{File: name, Msg: fmt.Sprintf(format, args...)}
-	}
-	switch {
-	case len(text) > from.most:
-		return fail("%d bytes of text, at most %d are read", len(text), from.most)
-	case !utf8.Valid(text):
-		return fail("not UTF-8 text; a scenario is a YAML file")
-	}
-	doc.lines = strings.Split(string(text), "\n")
-	if err := doc.checkNesting(); err != nil {
+func parse(text []byte, name string, from source) (*Scenario, error) {
+	doc, s := &document{name: name, kind: "a scenario", keys: "hosts and apps"}, &Scenario{name: name}
+	if err := doc.decode(text, from.most, s); err != nil {
 		return nil, err
-	}
-	// The YAML library is large and reads what strangers wrote: a failure of its
-	// own is an error about the text.
-	defer func() {
-		if r := recover(); r != nil {
-			s, err = fail("cannot be read as YAML (%v)", r)
-		}
-	}()
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, doc.yamlError(err)
-	}
-	docs := file.Docs[:0:0]
-	for _, d := range file.Docs {
-		if d.Body != nil && d.Body.Type() != ast.NullType && d.Body.Type() != ast.CommentType {
-			docs = append(docs, d)
-		}
-	}
-	switch {
-	case len(docs) == 0:
-		return fail("empty; a scenario has at least hosts")
-	case len(docs) > 1:
-		e := &Error{File: name, Msg: "a second YAML document; a scenario is one"}
-		doc.locate(e, docs[1].Body, 0)
-		return nil, e
-	}
-	if doc.root, err = plain(docs[0].Body); err != nil {
-		return nil, doc.yamlError(err)
-	}
-	if _, ok := doc.root.(*ast.MappingNode); !ok {
-		return nil, doc.yamlError(&yaml.SyntaxError{Message: "a scenario is a mapping with keys such as hosts and apps", Token: doc.root.GetToken()})
-	}
-	s = &Scenario{name: name}
-	if err := yaml.NodeToValue(doc.root, s, yaml.Strict()); err != nil {
-		return nil, doc.yamlError(err)
-	}
-	if e := zeros(reflect.TypeFor[Scenario](), doc.root, nil); e != nil {
-		return nil, doc.errorAt(e)
 	}
 	if e := s.inline(from.files); e != nil {
 		return nil, doc.errorAt(e)

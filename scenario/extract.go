@@ -22,7 +22,8 @@ import (
 //
 // A rule that acted on several cables, or in several ways, becomes several; they
 // keep its name, with a number behind it. Rules that refuse frames inside the
-// sender's write are kept as they are: nothing of that is in a recording.
+// sender's write are kept as they are: nothing of that is in a recording. Those
+// that the scenario's script adds stay there; see [Scenario.SetFaults].
 //
 // Of a recording that is cut it returns the rules of the frames that are there,
 // and a [*pcap.TruncatedError].
@@ -69,6 +70,14 @@ func (x *extractor) readPorts(r *pcap.Reader) error {
 	for _, text := range meta.Rules {
 		if rule, err := faults.Parse(text); err == nil && rule.Refuses() {
 			x.gates = append(x.gates, text)
+			x.faults.Taken(rule.Name())
+		}
+	}
+	if s, err := ParseEmbedded(meta.Scenario, r.Name(), meta.Rules); err == nil {
+		for _, step := range s.Script {
+			if rule := step.addsGate(); rule != nil {
+				x.faults.Taken(rule.Name())
+			}
 		}
 	}
 	for _, err := range r.Packets() {
@@ -174,7 +183,7 @@ func (s *Scenario) ReadFaults(text []byte, name string) error {
 // SetFaults puts rules in place of the scenario's. Expectations about rules that
 // are gone go with them, as does what the script does to rules: the new ones are
 // what is to happen. Only rules that refuse frames to their senders are still
-// turned on and off. On an error nothing is changed.
+// added, turned on and off. On an error nothing is changed.
 func (s *Scenario) SetFaults(texts []string) error {
 	if e := s.setFaults(texts); e != nil {
 		return e.err
@@ -195,8 +204,13 @@ func (s *Scenario) setFaults(texts []string) *pathError {
 			gates[r.Name()] = true
 		}
 	}
+	for i := range s.Script {
+		if r := s.Script[i].addsGate(); r != nil {
+			gates[r.Name()] = true
+		}
+	}
 	s.Script = slices.DeleteFunc(slices.Clone(s.Script), func(t Step) bool {
-		return t.Add != "" || slices.ContainsFunc([]string{t.On, t.Off, t.Remove}, func(name string) bool {
+		return t.Add != "" && t.addsGate() == nil || slices.ContainsFunc([]string{t.On, t.Off, t.Remove}, func(name string) bool {
 			return name != "" && !gates[name]
 		})
 	})

@@ -73,7 +73,8 @@ type Affected struct {
 	Refused    uint64 `json:"refused"` // inside the sender's write; not among Frames
 }
 
-func affected(c vswitch.RuleCounts) Affected {
+// AffectedOf is what the counts of a rule come to.
+func AffectedOf(c vswitch.RuleCounts) Affected {
 	return Affected{Frames: c.Frames, Dropped: c.Dropped, Duplicated: c.Copied, Corrupted: c.Changed,
 		Truncated: c.Truncated, Padded: c.Padded, Delayed: c.Delayed, Reordered: c.Reordered, Refused: c.Refused}
 }

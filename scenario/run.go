@@ -73,7 +73,7 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 		err = r.scriptErr
 	}
 	res := r.result(w)
-	res.Affected = affected(counted.RuleCounts)
+	res.Affected = AffectedOf(counted.RuleCounts)
 	if stopped(w, err, time.Duration(s.Limit)) {
 		res.Failures = append(res.Failures, Failure{What: "run", Expected: "it ends", Actual: oneLine(err)})
 		err = nil
@@ -301,7 +301,7 @@ func (r *runner) result(w *vswitch.World) *Result {
 	for i, x := range r.rules {
 		rule := RuleResult{Number: i + 1, Text: x.text}
 		if in := x.installed; in != nil {
-			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), affected(in.Counts())
+			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), AffectedOf(in.Counts())
 			rule.Added = true
 		}
 		res.Rules = append(res.Rules, rule)

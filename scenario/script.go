@@ -31,6 +31,18 @@ func (t *Step) deeds() []struct{ key, value string } {
 	return slices.DeleteFunc(all, func(d struct{ key, value string }) bool { return d.value == "" })
 }
 
+// addsGate returns the rule that the step adds if it refuses frames to their
+// senders, or nil.
+func (t *Step) addsGate() *faults.Rule {
+	if t.Add == "" {
+		return nil
+	}
+	if r, err := faults.Parse(t.Add); err == nil && r.Refuses() {
+		return r
+	}
+	return nil
+}
+
 // steps returns the script in order of time.
 func (s *Scenario) steps() []Step {
 	steps := slices.Clone(s.Script)

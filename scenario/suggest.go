@@ -14,7 +14,7 @@ import (
 // nearest one that is.
 func (d *document) unknownKey(e *yaml.UnknownFieldError) string {
 	key := e.Token.Value
-	keys := keysAt(reflect.TypeFor[Scenario](), d.root, e)
+	keys := keysAt(d.typ, d.root, e)
 	return fmt.Sprintf("unknown key %q%s", key, instead(key, keys))
 }
 

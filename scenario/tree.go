@@ -13,7 +13,7 @@ import (
 // maxNesting is how deep collections may lie in each other; a scenario needs 6.
 const maxNesting = 20
 
-// checkNesting refuses text that is nested deeper than a scenario can be, before
+// checkNesting refuses text that is nested deeper than a document can be, before
 // a parser recurses into it. It counts opening brackets and leading dashes
 // without looking for quotes, so it may count too many; maxNesting leaves room.
 func (d *document) checkNesting() error {
@@ -88,7 +88,7 @@ func plain(n ast.Node) (ast.Node, error) {
 	case *ast.TagNode:
 		return refuse("YAML tags are not accepted")
 	default:
-		return refuse("not part of a scenario")
+		return refuse("YAML of this kind is not accepted; write mappings, lists and texts")
 	}
 }
 

@@ -59,12 +59,19 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	froms := s.fromHits[:0]
 	dropped := false
 	dst, src := f.Dst(), f.Src()
-	for _, r := range s.inForce {
-		v, err := r.judge(f, nil)
+	var v Verdict
+	for i, r := range s.inForce {
+		if !r.onSenders {
+			continue
+		}
+		hit, err := s.ask(r, nil, &v)
 		if err != nil {
 			return err
 		}
-		froms = append(froms, v)
+		if !hit {
+			continue
+		}
+		froms = append(froms, fromHit{i, v})
 		dropped = dropped || v.Drop
 		for _, e := range v.Edits {
 			editMAC(&dst, e, 0)
@@ -78,17 +85,21 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	s.forward(sent, dst, now)
 
 	for i, r := range s.inForce {
-		if v := &froms[i]; !v.IsZero() {
-			sent.Hits = append(sent.Hits, Hit{Rule: r, Verdict: *v})
-			r.count(f.Seq, v)
+		if len(froms) > 0 && froms[0].rule == i {
+			sent.Hits = append(sent.Hits, Hit{Rule: r, Verdict: froms[0].Verdict})
+			r.count(f.Seq, &froms[0].Verdict)
+			froms = froms[1:]
+		}
+		if !r.onReceivers {
+			continue
 		}
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
-			v, err := r.judge(f, q)
+			hit, err := s.ask(r, q, &v)
 			if err != nil {
 				return err
 			}
-			if !v.IsZero() {
+			if hit {
 				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: v})
 				r.count(f.Seq, &v)
 			}
@@ -108,17 +119,36 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	return nil
 }
 
-// judge asks the rule, and checks its answer.
-func (r *InstalledRule) judge(f *Frame, to *Port) (Verdict, error) {
-	v := r.rule.Judge(f, to)
+// fromHit is what a rule, by its place among those in force, does on the sender's
+// cable.
+type fromHit struct {
+	rule int
+	Verdict
+}
+
+// ask asks a rule about the frame that enters. Thousands of rules can take minutes
+// for one frame (a chain that has a million steps to make up, each), and the loop
+// looks at the limits between frames only: so they are looked at here, too.
+func (s *Switch) ask(r *InstalledRule, to *Port, v *Verdict) (hit bool, err error) {
+	if s.asked++; s.asked%64 == 0 {
+		if err := s.w.overdue(s.w.settler.ctx); err != nil {
+			return false, err
+		}
+	}
+	return r.judge(&s.frame, to, v)
+}
+
+// judge asks the rule, and checks its answer. It reports whether that does anything.
+func (r *InstalledRule) judge(f *Frame, to *Port, v *Verdict) (bool, error) {
+	*v = r.rule.Judge(f, to)
 	if v.IsZero() {
-		return Verdict{}, nil
+		return false, nil
 	}
 	err := v.check(r, f, to)
 	if v.Truncate >= len(f.Data) {
 		v.Truncate = 0
 	}
-	return v, err
+	return !v.IsZero(), err
 }
 
 // editMAC applies e to the address that starts at byte off of the frame.

@@ -21,6 +21,8 @@ type InstalledRule struct {
 	sw     *Switch
 	off    bool // both guarded by the world's mu
 	gone   bool // removed
+	// whether it is asked about senders' and about receivers' cables
+	onSenders, onReceivers bool
 
 	// frames it was counted for, by what it did; frames, not receivers.
 	counts  RuleCounts
@@ -94,7 +96,10 @@ func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
 	if r == nil {
 		panic(fmt.Sprintf("vswitch: rule %q is nil", name))
 	}
-	in := &InstalledRule{name: name, rule: r, sw: s}
+	in := &InstalledRule{name: name, rule: r, sw: s, onSenders: true, onReceivers: true}
+	if p, ok := r.(Placed); ok {
+		in.onSenders, in.onReceivers = p.Cables()
+	}
 	s.w.change("add rule "+name, func() {
 		s.nrules++
 		in.number = s.nrules

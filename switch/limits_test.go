@@ -193,3 +193,23 @@ func TestApplicationThatCallsWithoutEndIsNoticed(t *testing.T) {
 	stop.Store(true)
 	<-ended
 }
+
+// One frame about which rules think for long does not outlast the limit.
+func TestWallLimitWithinAFrame(t *testing.T) {
+	l := newLANIn(t, vswitch.Config{WallLimit: 50 * time.Millisecond}, vswitch.SwitchConfig{Hub: true}, "a", "b")
+	a, asked := l.stations["a"], 0
+	for range 2000 {
+		l.sw.AddRule("slow", vswitch.RuleFunc(func(*vswitch.Frame, *vswitch.Port) vswitch.Verdict {
+			asked++
+			time.Sleep(time.Millisecond)
+			return vswitch.Verdict{}
+		}))
+	}
+	l.at(0, func() { a.send(l.stations["b"].MAC(), "x") })
+	if err := l.tryRun(); !errors.Is(err, vswitch.ErrLimit) {
+		t.Errorf("%v, want %v", err, vswitch.ErrLimit)
+	}
+	if asked > 1000 {
+		t.Errorf("%d rules were asked, of which each takes a fiftieth of the limit", asked)
+	}
+}

@@ -240,14 +240,26 @@ func (w *World) checkLimits(ctx context.Context) error {
 	if w.steps > maxStepsPerInstant {
 		return w.explain(fmt.Errorf("%w: %d events at one instant", ErrStuck, w.steps))
 	}
-	if w.stats.Events%64 != 0 {
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
+	// An application may cancel its own run: what would come after is not to happen.
+	if ctx.Err() != nil {
 		return w.explain(context.Cause(ctx))
 	}
+	if w.stats.Events%64 != 0 { // the wall clock takes longer to read
+		return nil
+	}
+	if err := w.overdue(ctx); err != nil {
+		return w.explain(err)
+	}
+	return nil
+}
+
+// overdue is the error of a run that is to end by now.
+func (w *World) overdue(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if time.Now().After(w.settler.deadline) {
-		return w.explain(fmt.Errorf("%w: %v of wall time", ErrLimit, w.cfg.WallLimit))
+		return fmt.Errorf("%w: %v of wall time", ErrLimit, w.cfg.WallLimit)
 	}
 	return nil
 }

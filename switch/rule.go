@@ -27,6 +27,14 @@ type RuleFunc func(f *Frame, to *Port) Verdict
 // Judge calls fn.
 func (fn RuleFunc) Judge(f *Frame, to *Port) Verdict { return fn(f, to) }
 
+// Placed is a [Rule] that says on which kinds of cables it can do anything: it is not
+// asked about the others, which takes time. It is asked for that once, when it is
+// added.
+type Placed interface {
+	Rule
+	Cables() (sender, receivers bool)
+}
+
 // Watcher is a [Rule] that sees frames also while it is turned off, so that what it
 // counts by does not depend on that.
 type Watcher interface {

@@ -304,3 +304,37 @@ func TestImpossibleVerdictsEndTheRun(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// A rule that says where it can do something is asked there only, and its effects
+// keep their place among those of the others.
+func TestPlacedRulesAreAskedWhereTheyAct(t *testing.T) {
+	l := newLAN(t, vswitch.SwitchConfig{Hub: true}, "a", "b", "c")
+	var asked []string
+	rule := func(name string, sender, receivers bool) vswitch.Rule {
+		return placed{sender, receivers, func(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
+			where := "sender"
+			if to != nil {
+				where = to.Name()
+			}
+			asked = append(asked, name+"@"+where)
+			return vswitch.Verdict{Edits: []vswitch.Edit{{Offset: 14, Old: []byte(payload(f.Data)[:1]), New: []byte(name)}}}
+		}}
+	}
+	for _, r := range []struct {
+		name              string
+		sender, receivers bool
+	}{{"1", true, false}, {"2", false, true}, {"3", true, true}, {"4", false, false}, {"5", true, false}, {"6", false, true}} {
+		l.sw.AddRule(r.name, rule(r.name, r.sender, r.receivers))
+	}
+	l.at(0, func() { l.stations["a"].send(vswitch.Broadcast, "x") })
+	l.run()
+	equal(t, "asked", strings.Join(asked, " "), "1@sender 3@sender 5@sender 2@b 2@c 3@b 3@c 6@b 6@c")
+	equal(t, "the last one wins", l.stations["b"].texts(), "6")
+}
+
+type placed struct {
+	sender, receivers bool
+	vswitch.RuleFunc
+}
+
+func (p placed) Cables() (sender, receivers bool) { return p.sender, p.receivers }

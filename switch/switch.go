@@ -49,6 +49,7 @@ type Switch struct {
 
 	// What holds for the frame being decided, the loop's.
 	inForce  []*InstalledRule
+	asked    uint64 // questions to rules so far
 	watching []Watcher
 	present  []*Port
 
@@ -57,7 +58,7 @@ type Switch struct {
 	sent      Sent
 	receivers []Receiver
 	arrivals  []time.Time
-	fromHits  []Verdict
+	fromHits  []fromHit
 }
 
 // NewSwitch adds a switch to the world.

@@ -37,6 +37,11 @@ type HostConfig struct {
 	// Gateways are next hops for everything that is on no network of Addrs; at
 	// most one for IPv4 and one for IPv6.
 	Gateways []netip.Addr
+	// Tags are the 802.1Q or 802.1ad tags that every frame of the host bears,
+	// outermost first: four bytes each, as on the wire. A host with tags takes
+	// frames with any tags, or with none. They count against the port's MTU, except
+	// for a first one of 802.1Q, for which ports have room.
+	Tags []byte
 	// Port is the host's port and cable. Its name, if empty, is the host's.
 	Port vswitch.PortConfig
 }
@@ -75,7 +80,7 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 		return nil, fmt.Errorf("host: %w", err)
 	}
 	h := &Host{name: cfg.Name, addrs: append([]netip.Prefix(nil), cfg.Addrs...), world: w, node: node}
-	l := &link{}
+	l := &link{tags: slices.Clone(cfg.Tags)}
 	if h.port, err = sw.Connect(cfg.Port, l); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
@@ -104,6 +109,10 @@ func (cfg *HostConfig) check() error {
 	if mtu == 0 {
 		mtu = vswitch.DefaultMTU
 	}
+	if len(cfg.Tags)%tagLen != 0 || len(cfg.Tags) > maxTags*tagLen {
+		return fmt.Errorf("%d bytes of tags: want %d for each of at most %d tags", len(cfg.Tags), tagLen, maxTags)
+	}
+	mtu -= tagRoom(cfg.Tags)
 	for i, p := range cfg.Addrs {
 		switch {
 		case !p.IsValid() || !usable(p.Addr()):

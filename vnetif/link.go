@@ -22,6 +22,7 @@ import (
 type link struct {
 	port *vswitch.Port
 	mac  tcpip.LinkAddress
+	tags []byte // see HostConfig.Tags
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
@@ -45,6 +46,9 @@ func (l *link) Deliver(data []byte) {
 	if d == nil {
 		return
 	}
+	if len(l.tags) > 0 {
+		data = untagged(data)
+	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
 		Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
 	})
@@ -57,7 +61,11 @@ func (l *link) Deliver(data []byte) {
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
-		switch err := l.port.Sendv(pkt.AsSlices()); {
+		parts := pkt.AsSlices()
+		if len(l.tags) > 0 {
+			parts = l.tagged(parts)
+		}
+		switch err := l.port.Sendv(parts); {
 		case err == nil:
 			n++
 		case errors.Is(err, vswitch.ErrTooBig):
@@ -71,8 +79,48 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	return n, nil
 }
 
-// MTU includes the Ethernet header, which link/ethernet subtracts.
-func (l *link) MTU() uint32 { return uint32(l.port.MTU() + vswitch.HeaderLen) }
+const (
+	tagLen      = 4
+	maxTags     = 4
+	addressesTo = 12 // where an Ethernet header's addresses end
+)
+
+// tagRoom is how many bytes of tags count against a port's MTU: vswitch has room for
+// one 802.1Q tag beside it.
+func tagRoom(tags []byte) int {
+	if len(tags) >= tagLen && tags[0] == 0x81 && tags[1] == 0x00 {
+		return len(tags) - tagLen
+	}
+	return len(tags)
+}
+
+// tagged puts the host's tags behind the addresses of a frame, which link/ethernet
+// gives in the first part.
+func (l *link) tagged(parts [][]byte) [][]byte {
+	if len(parts) == 0 || len(parts[0]) < addressesTo {
+		return parts
+	}
+	head := parts[0]
+	return append([][]byte{head[:addressesTo], l.tags, head[addressesTo:]}, parts[1:]...)
+}
+
+// untagged returns a frame without its tags.
+func untagged(data []byte) []byte {
+	at := addressesTo
+	for at+tagLen+2 <= len(data) && (data[at] == 0x81 && data[at+1] == 0x00 || data[at] == 0x88 && data[at+1] == 0xa8) {
+		at += tagLen
+	}
+	if at == addressesTo {
+		return data
+	}
+	return append(append(make([]byte, 0, len(data)), data[:addressesTo]...), data[at:]...)
+}
+
+// MTU includes the Ethernet header, which link/ethernet subtracts. The port allows
+// for one 802.1Q tag (see vswitch.PortConfig).
+func (l *link) MTU() uint32 {
+	return uint32(l.port.MTU() + vswitch.HeaderLen - tagRoom(l.tags))
+}
 
 func (l *link) Attach(d stack.NetworkDispatcher) {
 	l.mu.Lock()

@@ -20,7 +20,7 @@ func permute(app *cli.App, args []string) ([]string, error) {
 	if len(rest) > 0 && (rest[0] == "--version" || rest[0] == "-v") {
 		rest = append([]string{"version"}, rest[1:]...)
 	}
-	commands, known, help := app.Commands, []cli.Flag(nil), false
+	commands, known, help, takesArgs := app.Commands, []cli.Flag(nil), false, false
 	for len(rest) > 0 && len(commands) > 0 {
 		if rest[0] == "help" && !help {
 			help, rest = true, rest[1:]
@@ -31,10 +31,11 @@ func permute(app *cli.App, args []string) ([]string, error) {
 			break
 		}
 		out = append(out, rest[0])
+		takesArgs = commands[i].ArgsUsage != "" // besides its subcommands
 		commands, known, rest = commands[i].Subcommands, commands[i].Flags, rest[1:]
 	}
 	name := strings.Join(out[1:], " ")
-	if len(commands) > 0 && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+	if len(commands) > 0 && !takesArgs && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		var names []string
 		for _, c := range commands {
 			names = append(names, c.Name)

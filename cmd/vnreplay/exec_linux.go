@@ -30,7 +30,7 @@ func execLive(live replay.Live, text, command string, a *replay.Analysis) (repla
 	if command == "" {
 		return live, usage("--live %s: want a command behind exec:", text)
 	}
-	live.Name = "exec:" + command
+	live.Name = execPrefix + command
 	live.App = func(ctx context.Context, h *vnetif.Host) error {
 		b := &execBridge{h: h, command: command, addr: live.Addr, failed: make(chan error, 1)}
 		return b.run(ctx, a)

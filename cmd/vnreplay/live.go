@@ -18,7 +18,25 @@ import (
 	"github.com/vnreplay/vnreplay/vnetif"
 )
 
-// parseLive reads the ADDR[=APP] of a --live flag.
+// execPrefix begins the name of an application that is a command.
+const execPrefix = "exec:"
+
+// parseLiveFlag is [parseLive] for the command line, where the application may be a
+// command: what a person types is theirs to run, what a file says is not.
+func parseLiveFlag(text string, a *replay.Analysis) (replay.Live, error) {
+	addr, app, _ := strings.Cut(text, "=")
+	command, ok := strings.CutPrefix(app, execPrefix)
+	if !ok {
+		return parseLive(text, a)
+	}
+	live, err := parseLive(addr, a)
+	if err != nil {
+		return live, err
+	}
+	return execLive(live, text, command, a)
+}
+
+// parseLive reads the ADDR[=APP] of a --live flag, or of an expectation.
 func parseLive(text string, a *replay.Analysis) (replay.Live, error) {
 	addrText, app, _ := strings.Cut(text, "=")
 	addr, err := netip.ParseAddr(strings.Trim(addrText, "[]"))
@@ -54,8 +72,8 @@ func parseLive(text string, a *replay.Analysis) (replay.Live, error) {
 			return live, usage("--live %s: %s has nothing from %v", text, rest, addr)
 		}
 		return live, nil
-	case word == "exec":
-		return execLive(live, text, rest, a)
+	case word+":" == execPrefix:
+		return live, usage("--live %s: %s is for the command line of vnreplay replay only", text, execPrefix)
 	case kind == "http-server":
 		return httpServer(live, text, rest, port, a)
 	case kind == "echo-server" && hasPort && rest == "":

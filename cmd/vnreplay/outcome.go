@@ -29,6 +29,8 @@ type replayOutcome struct {
 	Divergences   []jsonDivergence `json:"divergences"` // the first is the cause, the others may be its consequences
 	Masked        map[string]int   `json:"masked"`
 	Normalised    map[string]int   `json:"normalised"`
+	Skipped       []jsonSkip       `json:"skipped"` // frames that are not usable
+	Clock         jsonClock        `json:"clock"`
 	Notes         []string         `json:"notes"`
 	Segments      int              `json:"live_segments"`
 	Retransmits   int              `json:"live_retransmissions"`
@@ -88,7 +90,7 @@ const mostHex = 32
 func outcomeOf(r *replay.Report) replayOutcome {
 	out := replayOutcome{
 		Verdict: r.Verdict.String(), Capture: r.Capture.Name, Versions: r.Versions, Seed: r.Seed,
-		Divergences: []jsonDivergence{}, Masked: map[string]int{}, Normalised: map[string]int{}, Notes: append([]string{}, r.Notes...),
+		Divergences: []jsonDivergence{}, Masked: map[string]int{}, Normalised: map[string]int{}, Skipped: jsonSkips(r.Capture.Skipped), Clock: clockOf(r.Capture), Notes: append([]string{}, r.Notes...),
 		Segments: r.Segments, Retransmits: r.Retransmits, Synthetic: r.Synthetic, SyntheticAt: r.SyntheticFrames, StackOnly: r.StackOnly(),
 		Virtual: r.Virtual, Captured: r.Captured, Frames: r.Stats.Frames, Recording: r.Recording, Again: r.Again,
 	}

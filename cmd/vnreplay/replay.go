@@ -22,10 +22,14 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live ADDR[=APP]... [-w OUT] [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
-			"capture says it said. Without --live it lists what the capture holds.\n\n" +
+			"capture says it said. Without --live and --play it lists what the capture\n" +
+			"holds.\n\n" +
+			"WHO is an address of the capture, a MAC (every address behind it),\n" +
+			"all-servers or all-clients. With --play, only those are played; without\n" +
+			"--live, everyone who talks to them is live.\n\n" +
 			"APP is what runs on the live side; it says what it said in the capture\n" +
 			"unless it is one of\n" +
 			"  transcript:FILE                     what it said in another capture\n" +
@@ -35,9 +39,12 @@ func replayCommand() *cli.Command {
 			"exec: gives COMMAND to a shell once for each connection or flow of\n" +
 			"datagrams, and joins it to standard input and output. Virtual time then\n" +
 			"goes as fast as real time, and a run does not repeat to the byte.\n\n" +
-			"Example: vnreplay replay bug.pcap --live 10.0.0.2",
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "live", Usage: "`ADDR[=APP]` is live; may be repeated"},
+			openHelp +
+			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
+			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP]` is live; may be repeated"},
+			&cli.StringSliceFlag{Name: "play", Usage: "only `WHO` is played; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
 			&cli.BoolFlag{Name: "allow-partial", Usage: "accept that some cannot be replayed"},
@@ -51,17 +58,23 @@ func replayCommand() *cli.Command {
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
-		},
+		}, openFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "the capture"); err != nil {
 				return err
 			}
 			p := player{
-				live: c.StringSlice("live"), out: c.String("w"), json: c.Bool("json"), again: commandLine(c, "w", "json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
+				live: c.StringSlice("live"), played: c.StringSlice("play"), out: c.String("w"), json: c.Bool("json"), again: commandLine(c, "w", "json"), stdout: c.App.Writer, stderr: c.App.ErrWriter,
 				options: replay.Options{Seed: c.Uint64("seed"), AllowPartial: c.Bool("allow-partial"), WallLimit: c.Duration("wall-limit")},
 			}
 			var err error
 			if p.maxSize, err = maxSize(c); err != nil {
+				return err
+			}
+			if c.Bool("open") {
+				return openLoop(c, p)
+			}
+			if err := onlyOpen(c); err != nil {
 				return err
 			}
 			if err := judgement(c, &p.options); err != nil {
@@ -79,7 +92,7 @@ const realWallLimit = 10 * time.Minute
 
 // player is one call of the verb replay.
 type player struct {
-	live           []string
+	live, played   []string
 	out            string
 	json           bool
 	seedGiven      bool
@@ -103,7 +116,7 @@ func (p *player) play(ctx context.Context, path string) error {
 		return err
 	}
 	a := replay.Analyse(capture)
-	if len(p.live) == 0 {
+	if len(p.live) == 0 && len(p.played) == 0 {
 		list := a.List
 		if p.json {
 			list = func(w io.Writer) error { return writeJSON(w, listing(a)) }
@@ -113,13 +126,11 @@ func (p *player) play(ctx context.Context, path string) error {
 		}
 		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", path)
 	}
-	for _, text := range p.live {
-		live, err := parseLive(text, a)
-		if err != nil {
-			return err
-		}
-		p.options.Live = append(p.options.Live, live)
-		p.real = p.real || strings.HasPrefix(live.Name, "exec:")
+	if err := p.choose(a); err != nil {
+		return err
+	}
+	for _, l := range p.options.Live {
+		p.real = p.real || strings.HasPrefix(l.Name, execPrefix)
 	}
 	if p.real && !p.wallGiven {
 		p.options.WallLimit = realWallLimit
@@ -202,6 +213,9 @@ type jsonListing struct {
 	Conversations []jsonConversation `json:"conversations"`
 	Ignored       []jsonSkip         `json:"ignored"` // in no conversation
 	Skipped       []jsonSkip         `json:"skipped"` // not usable
+	Clock         jsonClock          `json:"clock"`
+	Format        string             `json:"format"`
+	Blocks        []string           `json:"other_blocks,omitempty"` // of a pcapng file, that are no packets
 	Cut           string             `json:"cut,omitempty"`
 }
 
@@ -223,15 +237,43 @@ type jsonConversation struct {
 }
 
 type jsonSkip struct {
-	Frames int    `json:"frames"`
-	First  int    `json:"first_frame"`
-	Reason string `json:"reason"`
+	Frames  int    `json:"frames"`
+	First   int    `json:"first_frame"`
+	Numbers []int  `json:"frame_numbers"` // of the first few
+	Reason  string `json:"reason"`
+}
+
+// jsonClock is what is wrong with the stamps of a capture.
+type jsonClock struct {
+	Backwards      int `json:"backwards"` // frames
+	FirstBackwards int `json:"first_backwards,omitempty"`
+	Ahead          int `json:"ahead"` // by more than 30 days
+	FirstAhead     int `json:"first_ahead,omitempty"`
+	Untimed        int `json:"untimed"`
+	FirstUntimed   int `json:"first_untimed,omitempty"`
+}
+
+func clockOf(c *replay.Capture) jsonClock {
+	return jsonClock{c.Backwards, c.FirstBackwards, c.Ahead, c.FirstAhead, c.Untimed, c.FirstUntimed}
+}
+
+// jsonSkips is a list of frames that were not used; it is never null.
+func jsonSkips(skips []replay.Skip) []jsonSkip {
+	out := []jsonSkip{}
+	for _, s := range skips {
+		out = append(out, jsonSkip{s.Frames, s.First, s.Numbers, s.Reason})
+	}
+	return out
 }
 
 func listing(a *replay.Analysis) jsonListing {
 	out := jsonListing{
 		Capture: a.Capture.Name, Frames: len(a.Capture.Frames), Endpoints: []jsonEndpoint{},
-		Conversations: []jsonConversation{}, Ignored: []jsonSkip{}, Skipped: []jsonSkip{},
+		Conversations: []jsonConversation{}, Ignored: jsonSkips(a.Ignored), Skipped: jsonSkips(a.Capture.Skipped),
+		Clock: clockOf(a.Capture), Format: a.Capture.Format,
+	}
+	for _, b := range a.Capture.Blocks {
+		out.Blocks = append(out.Blocks, b.String())
 	}
 	if a.Capture.Cut != nil {
 		out.Cut = oneLine(a.Capture.Cut)
@@ -242,12 +284,6 @@ func listing(a *replay.Analysis) jsonListing {
 	for _, c := range a.Conversations {
 		out.Conversations = append(out.Conversations, jsonConversation{
 			c.Number, c.Proto.String(), c.Ends, [2]int64{c.Bytes(0), c.Bytes(1)}, c.First, c.Last, c.Reason})
-	}
-	for _, s := range a.Ignored {
-		out.Ignored = append(out.Ignored, jsonSkip{s.Frames, s.First, s.Reason})
-	}
-	for _, s := range a.Capture.Skipped {
-		out.Skipped = append(out.Skipped, jsonSkip{s.Frames, s.First, s.Reason})
 	}
 	return out
 }

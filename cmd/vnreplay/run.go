@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
 	"github.com/vnreplay/vnreplay/faults"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/scenario"
@@ -214,8 +215,11 @@ func readTables(texts []string) ([]string, error) {
 	return out, nil
 }
 
-// notScenario says what to do with a file that is a capture, or "".
+// notScenario says what to do with a file that is of another kind, or "".
 func notScenario(path string) string {
+	if regress.IsExpectation(path) {
+		return "what is expected of a regression, not a scenario: use vnreplay test"
+	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}

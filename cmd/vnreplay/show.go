@@ -23,7 +23,7 @@ func showCommand() *cli.Command {
 		UsageText: "vnreplay show FILE ['EXPRESSION'] [--count] [--json]",
 		Description: "One line for each frame in tcpdump's grammar: number as in Wireshark,\n" +
 			"seconds, port, contents, and last what a fault did to it. Reads any pcap or\n" +
-			"pcapng file; - is the standard input.\n\n" +
+			"pcapng file, in gzip or zstd too; - is the standard input.\n\n" +
 			"EXPRESSION is a tcpdump filter: of an Ethernet capture, the frames are shown\n" +
 			"that tcpdump -r FILE EXPRESSION shows. --count tells how many there are, and\n" +
 			"what each fault rule did to them.\n\n" +
@@ -80,8 +80,8 @@ func (s *shower) frames(fn func(p *pcap.Packet, iface pcap.Interface) error) err
 		}
 		if s.expr.String() != "" {
 			if p.LinkType != pcap.LinkEthernet {
-				return fmt.Errorf("%s: frame %d is not Ethernet (link type %d), and expressions are for that only: leave it out",
-					s.r.Name(), p.Number, p.LinkType)
+				return fmt.Errorf("%s: frame %d has %s, and expressions are for Ethernet only: leave it out",
+					s.r.Name(), p.Number, pcap.LinkTypeName(p.LinkType))
 			}
 			if !s.expr.MatchLen(p.Data, p.OrigLen) {
 				continue
@@ -147,7 +147,7 @@ func (s *shower) json() error {
 	return s.frames(func(p *pcap.Packet, iface pcap.Interface) error {
 		out := shownFrame{
 			Frame: p.Number, Time: p.Time, Interface: iface.Name, Direction: p.Direction.String(), Bytes: p.OrigLen,
-			Text: describer.Frame(p.LinkType, p.Data, p.OrigLen), Comments: p.Comments,
+			Text: describer.Describe(p), Comments: p.Comments,
 		}
 		if fate, err := pcap.ParseFate(p.Comments); err == nil {
 			for _, f := range fate.Faults {
@@ -162,6 +162,7 @@ func (s *shower) json() error {
 type frameCounts struct {
 	Frames int              `json:"frames"`
 	Rules  []pcap.RuleTally `json:"rules"`
+	Blocks []string         `json:"other_blocks,omitempty"` // of a pcapng file, that are no packets
 }
 
 // count prints how many frames there are, and what rules did to them.
@@ -177,10 +178,16 @@ func (s *shower) count(asJSON bool) error {
 		return err
 	}
 	out.Rules = tally.Rules()
+	for _, b := range s.r.OtherBlocks() {
+		out.Blocks = append(out.Blocks, b.String())
+	}
 	if asJSON {
 		return writeJSON(s.w, out)
 	}
 	fmt.Fprintf(s.w, "%s\n", count(uint64(out.Frames), "packet"))
+	if len(out.Blocks) > 0 {
+		fmt.Fprintf(s.w, "passed over, as they are no packets: %s\n", strings.Join(out.Blocks, ", "))
+	}
 	if len(out.Rules) == 0 {
 		return nil
 	}

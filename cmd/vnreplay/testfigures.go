@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/replay"
+	"github.com/vnreplay/vnreplay/scenario"
+)
+
+// wrongFigure is a figure that is not as expected; its Value is what an update
+// writes.
+type wrongFigure struct {
+	regress.Figure
+	actual, expected string
+}
+
+// figuresOf are the figures of a replay as an expectation has them: bounds with a
+// little room, so that what does no harm in the next version of a stack does not
+// turn a test red.
+func figuresOf(r *replay.Report) []regress.Figure {
+	_, _, sameBytes, bytes := r.Coverage()
+	out := []regress.Figure{
+		{Key: "coverage", Value: percent(sameBytes, bytes).String()},
+		{Key: "retransmits", Value: fmt.Sprintf("0..%d", r.Retransmits+3)},
+		{Key: "synthetic-acks", Value: "0"},
+		{Key: "within", Value: scenario.Duration(roomy(r.Virtual)).String()},
+	}
+	if r.Synthetic > 0 {
+		out[2].Value = fmt.Sprintf("0..%d", r.Synthetic)
+	}
+	return out
+}
+
+// roomy is twice a time, in whole seconds, and one at least.
+func roomy(d time.Duration) time.Duration {
+	return max((2*d + time.Second - 1).Truncate(time.Second), time.Second)
+}
+
+// wrongFigures are those that do not hold.
+func wrongFigures(x regress.Figures, r *replay.Report) (wrong []wrongFigure) {
+	values := map[string]string{}
+	for _, f := range figuresOf(r) {
+		values[f.Key] = f.Value
+	}
+	say := func(key, actual, expected string) {
+		wrong = append(wrong, wrongFigure{regress.Figure{Key: key, Value: values[key]}, actual, expected})
+	}
+	counted := func(key string, n int, want *scenario.CountRange) {
+		if want != nil && !want.Contains(scenario.Number(n)) {
+			say(key, fmt.Sprint(n), want.String())
+		}
+	}
+	same, _, sameBytes, bytes := r.Coverage()
+	values["conversations"] = fmt.Sprint(same)
+	counted("conversations", same, x.Conversations)
+	if got := percent(sameBytes, bytes); x.Coverage != nil && got < *x.Coverage {
+		say("coverage", got.String(), x.Coverage.String())
+	}
+	counted("retransmits", r.Retransmits, x.Retransmits)
+	if x.SyntheticAcks == nil {
+		x.SyntheticAcks = &scenario.CountRange{} // what is not said is 0
+	}
+	counted("synthetic-acks", r.Synthetic, x.SyntheticAcks)
+	if x.Within != nil && r.Virtual > time.Duration(*x.Within) {
+		say("within", r.Virtual.Round(time.Microsecond).String(), x.Within.String())
+	}
+	return wrong
+}
+
+// scenario runs a scenario and holds its run to the recording, if there is one.
+func (o *oneTest) scenario(ctx context.Context, g *guard) error {
+	s, err := scenario.Load(o.x.Run)
+	if err != nil {
+		return err
+	}
+	rec, ceil, err := o.record(g, s.Meta())
+	if err != nil {
+		return err
+	}
+	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: ceil, WallLimit: o.wall, Strict: o.x.Strict})
+	if cerr := rec.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(rec.Written())
+		return err
+	}
+	o.Recording = o.recording
+	if !res.OK() {
+		o.Outcome, o.What = regress.Failed, fmt.Sprintf("%s failed", count(uint64(len(res.Failures)), "expectation"))
+		for i, f := range res.Failures {
+			if i == most {
+				o.Say(fmt.Sprintf("and %d more", len(res.Failures)-i))
+				break
+			}
+			o.Say(pcap.Printable(f.String()))
+		}
+		return nil
+	}
+	o.Outcome, o.What = regress.OK, fmt.Sprintf("as expected, %s", count(res.Frames, "frame"))
+	if o.x.Recording != "" {
+		if err := o.golden(); err != nil {
+			return err
+		}
+	}
+	if o.Outcome == regress.OK {
+		os.Remove(o.recording)
+		o.Recording = ""
+	}
+	return nil
+}
+
+// golden compares the recording of a run with the one that it is to be equal to.
+func (o *oneTest) golden() error {
+	name := pcap.Printable(o.x.Recording)
+	if _, err := os.Stat(o.x.Recording); errors.Is(err, os.ErrNotExist) {
+		if !o.update {
+			return o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", o.x.Recording)
+		}
+		n, err := countFrames(o.recording)
+		o.Changed = []string{fmt.Sprintf("+ %s: %s", name, count(uint64(n), "frame"))}
+		return errors.Join(err, o.keep(o.x.Recording))
+	}
+	expected, err := pcap.Open(o.x.Recording)
+	if err != nil {
+		return err
+	}
+	defer expected.Close()
+	actual, err := pcap.Open(o.recording)
+	if err != nil {
+		return err
+	}
+	defer actual.Close()
+	c, err := pcap.Compare(expected, actual)
+	switch {
+	case err != nil:
+		return err
+	case c.Cut != nil:
+		return c.Cut
+	case c.Difference == nil:
+		o.What = "the same, " + count(uint64(c.Frames), "frame")
+		return nil
+	}
+	d := c.Difference
+	if o.update {
+		before, err := countFrames(o.x.Recording)
+		if err != nil {
+			return err
+		}
+		if err := o.keep(o.x.Recording); err != nil {
+			return err
+		}
+		return o.changedRecording(o.x.Recording, &frameDifference{Frame: d.Frame, Kind: d.Kind.String()}, before)
+	}
+	o.Outcome, o.What = regress.Failed, fmt.Sprintf("the run differs from %s at frame %d", o.beside(o.x.Recording), d.Frame)
+	o.Say(pcap.Printable(d.String()))
+	if d.Expected != nil && d.Actual != nil {
+		o.Say(pcap.FormatDiff(pcap.Diff(d.Expected.Data, d.Actual.Data)))
+		if scenario.DateDiffers(d.Expected.Data, d.Actual.Data) {
+			o.Say("the bytes are in an HTTP Date header: " + scenario.DateAdvice)
+		}
+	}
+	return nil
+}
+
+// rerecord runs the scenario that a recording carries, and records it anew.
+func (o *oneTest) rerecord(ctx context.Context, g *guard, path string) error {
+	r, err := pcap.Open(path)
+	if err != nil {
+		return err
+	}
+	meta, _ := r.Meta()
+	r.Close()
+	s, err := scenario.ParseEmbedded(meta.Scenario, path, meta.Rules)
+	if err != nil {
+		return err
+	}
+	rec, ceil, err := o.record(g, s.Meta())
+	if err != nil {
+		return err
+	}
+	_, err = scenario.Run(ctx, s, scenario.Options{Recorder: ceil, WallLimit: o.wall})
+	if cerr := rec.Close(); err == nil {
+		err = cerr
+	}
+	defer os.Remove(rec.Written())
+	if err != nil {
+		return err
+	}
+	return o.keep(path)
+}
+
+// keep puts what was recorded in the place of a file.
+func (o *oneTest) keep(path string) error {
+	f, err := os.Open(o.recording)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return replaceFile(path, f)
+}
+
+// countFrames counts the frames of a capture.
+func countFrames(path string) (n int, err error) {
+	r, err := pcap.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	for _, err := range r.Packets() {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// replaceFile writes a file anew: it is the old one until the new one is whole.
+func replaceFile(path string, from io.Reader) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone, when all went well
+	_, err = io.Copy(f, from)
+	mode := os.FileMode(0o644)
+	if info, serr := os.Stat(path); serr == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

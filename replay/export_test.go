@@ -1,0 +1,4 @@
+package replay
+
+// ReadUpTo is Read with other bounds.
+var ReadUpTo = readUpTo

@@ -1,0 +1,5 @@
+//go:build race
+
+package vnettest
+
+const raceEnabled = true

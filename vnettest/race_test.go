@@ -1,0 +1,5 @@
+//go:build race
+
+package vnettest_test
+
+const underRace = true

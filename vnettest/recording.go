@@ -1,0 +1,130 @@
+package vnettest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// recording is the recording of one world. It lies in a directory that ends with
+// the test until it is known whether the test has failed.
+//
+// It is a vswitch.Recorder that makes its file when the world starts to run: only
+// then are all rules known that its header is to name, and a world that never runs
+// has none.
+type recording struct {
+	path    string // "" where nothing is recorded
+	pending []vswitch.Event
+	out     *pcap.Recorder
+	closed  bool
+	err     error
+}
+
+// begin makes the file, and writes what happened before.
+func (r *recording) begin(path string, seed uint64, rules []string) error {
+	v := scenario.Versions()
+	out, err := pcap.Create(path, pcap.Meta{
+		Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
+		Seed: seed, Clock: "virtual", View: "wire", Rules: rules,
+	})
+	if err != nil {
+		return err
+	}
+	r.path, r.out = path, out
+	for _, e := range r.pending {
+		if err := out.Record(e); err != nil {
+			return err
+		}
+	}
+	r.pending = nil
+	return nil
+}
+
+// Record implements vswitch.Recorder. Before the run there are only events about
+// ports and rules; they are small, and what they point to stays.
+func (r *recording) Record(e vswitch.Event) error {
+	if r.out != nil {
+		return r.out.Record(e)
+	}
+	switch e := e.(type) {
+	case *vswitch.Connected:
+		kept := *e
+		r.pending = append(r.pending, &kept)
+	case *vswitch.Changed:
+		kept := *e
+		r.pending = append(r.pending, &kept)
+	case *vswitch.Disconnected:
+		kept := *e
+		r.pending = append(r.pending, &kept)
+	}
+	return nil
+}
+
+// Close makes the file whole. It may be called more than once.
+func (r *recording) Close() error {
+	if r.out != nil && !r.closed {
+		r.closed = true
+		r.err = r.out.Close()
+	}
+	return r.err
+}
+
+// keep moves the recording to where it outlives the test, and returns its path
+// there.
+func (r *recording) keep(t testing.TB) (string, error) {
+	dir := ""
+	if artifacts() {
+		dir = t.ArtifactDir()
+	} else {
+		var err error
+		if dir, err = os.MkdirTemp("", "vnettest-"); err != nil {
+			return "", err
+		}
+	}
+	name := fileName(t.Name())
+	to := filepath.Join(dir, name+".pcapng")
+	for i := 2; exists(to); i++ {
+		to = filepath.Join(dir, fmt.Sprintf("%s-%d.pcapng", name, i))
+	}
+	if err := move(r.path, to); err != nil {
+		os.Remove(dir) // if it is empty
+		return "", err
+	}
+	r.path = to
+	return to, nil
+}
+
+// fileName turns the name of a test into one of a file that needs no quoting.
+func fileName(test string) string {
+	const longest = 100
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.", r) {
+			return r
+		}
+		return '_'
+	}, test)
+	return name[:min(len(name), longest)]
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// move renames a file, or copies it where the other name is on another disk.
+func move(from, to string) error {
+	if os.Rename(from, to) == nil {
+		return nil
+	}
+	if err := copyFile(from, to); err != nil {
+		return err
+	}
+	return os.Remove(from)
+}
