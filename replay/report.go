@@ -101,7 +101,8 @@ type Count struct {
 // Divergence is one difference between the live side and the capture.
 type Divergence struct {
 	// Kind is one word: bytes, extra, missing, early, closed, closed-early, reset,
-	// refused, accepted, reopened, unexpected, retransmits, synthetic, application.
+	// refused, accepted, reopened, unexpected, order, retransmits, synthetic,
+	// application, harness.
 	Kind         string
 	Conversation *Conversation // nil if it belongs to none
 	From, To     netip.AddrPort
