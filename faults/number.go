@@ -131,7 +131,8 @@ var sizes = []struct {
 }
 
 // scaled reads t as a number with one of the units, exactly.
-func (p *parser) scaled(t token, what, example, units string, most uint64, scale func(unit string) (uint64, bool)) (uint64, error) {
+// most is its bound, and how that is written.
+func (p *parser) scaled(t token, what, example, units string, most uint64, bound string, scale func(unit string) (uint64, bool)) (uint64, error) {
 	digits, places, unit, ok := decimal(t.text)
 	switch {
 	case strings.HasPrefix(t.text, "-"):
@@ -151,11 +152,11 @@ func (p *parser) scaled(t token, what, example, units string, most uint64, scale
 	}
 	hi, lo := bits.Mul64(digits, factor)
 	if hi >= power {
-		return 0, p.errorf(t, "%s is at most %d", what, most)
+		return 0, p.errorf(t, "%s is at most %s", what, bound)
 	}
 	n, rest := bits.Div64(hi, lo, power)
 	if n > most {
-		return 0, p.errorf(t, "%s is at most %d", what, most)
+		return 0, p.errorf(t, "%s is at most %s", what, bound)
 	}
 	if rest != 0 {
 		return 0, p.errorf(t, "%s is a whole number", what)
@@ -165,7 +166,7 @@ func (p *parser) scaled(t token, what, example, units string, most uint64, scale
 
 // size reads t as a number of bytes.
 func (p *parser) size(t token, what string, most uint64) (uint64, error) {
-	return p.scaled(t, what, "16kB", "B, kB, MB, GB, KiB, MiB and GiB", most, func(unit string) (uint64, bool) {
+	return p.scaled(t, what, "16kB", "B, kB, MB, GB, KiB, MiB and GiB", most, formatSize(most), func(unit string) (uint64, bool) {
 		for _, u := range sizes {
 			if u.name == unit {
 				return u.bytes, true

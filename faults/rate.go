@@ -52,7 +52,7 @@ func (p *parser) bitRate(t token) (uint64, error) {
 	if strings.HasSuffix(t.text, "bps") {
 		return 0, p.errorf(t, "bps are bytes per second to tc; write bits: %sbit, or 8 times as many", strings.TrimSuffix(t.text, "bps"))
 	}
-	n, err := p.scaled(t, "a rate", "10mbit", "bit, kbit, mbit, gbit and tbit", maxRate, func(unit string) (uint64, bool) {
+	n, err := p.scaled(t, "a rate", "10mbit", "bit, kbit, mbit, gbit and tbit", maxRate, formatScaled(maxRate, bitUnits...), func(unit string) (uint64, bool) {
 		factor := uint64(1)
 		for _, name := range bitUnits {
 			if unit == name {

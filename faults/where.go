@@ -94,6 +94,9 @@ func (w *where) parseIf(p *parser, word token) error {
 		}
 		return p.errorf(at, "in the tcpdump expression: %s", syntax.Msg)
 	}
+	if one := strings.Join(strings.Fields(t.text[1:len(t.text)-1]), " "); err == nil && one != w.cond.String() {
+		w.cond, err = filters.compile(one) // so that the rule prints on one line
+	}
 	return err
 }
 

@@ -2,7 +2,6 @@ package pcap
 
 import (
 	"container/heap"
-	"slices"
 	"time"
 )
 
@@ -13,25 +12,56 @@ type way struct{ from, to int }
 // vswitch has it.
 type heldFrame struct {
 	on     way
-	left   int         // frames that have yet to pass
+	until  uint64      // how many have passed on its way by then
+	index  int         // in the heap
 	copies []*Delivery // that have not arrived
 }
 
+// heldFrames are those of one way, as a heap.
+type heldFrames struct {
+	passed uint64 // frames, since the first of them was held
+	queue  []*heldFrame
+}
+
+func (f *heldFrames) Len() int           { return len(f.queue) }
+func (f *heldFrames) Less(i, j int) bool { return f.queue[i].until < f.queue[j].until }
+func (f *heldFrames) Swap(i, j int) {
+	f.queue[i], f.queue[j] = f.queue[j], f.queue[i]
+	f.queue[i].index, f.queue[j].index = i, j
+}
+func (f *heldFrames) Push(x any) {
+	h := x.(*heldFrame)
+	h.index = len(f.queue)
+	f.queue = append(f.queue, h)
+}
+func (f *heldFrames) Pop() any {
+	last := len(f.queue) - 1
+	h := f.queue[last]
+	f.queue[last] = nil
+	f.queue = f.queue[:last]
+	return h
+}
+
 func (t *timeline) hold(on way, behind int) *heldFrame {
-	h := &heldFrame{on: on, left: behind}
-	t.held[on] = append(t.held[on], h)
+	f := t.held[on]
+	if f == nil {
+		f = &heldFrames{}
+		t.held[on] = f
+	}
+	h := &heldFrame{on: on, until: f.passed + uint64(behind)}
+	heap.Push(f, h)
 	return h
 }
 
 // passed lets a frame that arrives at instant at pass those held on its way.
 func (t *timeline) passed(on way, at time.Time) {
-	if len(t.held) == 0 {
+	f := t.held[on]
+	if f == nil {
 		return
 	}
-	for _, h := range slices.Clone(t.held[on]) {
-		if h.left--; h.left > 0 {
-			continue
-		}
+	f.passed++
+	for f.Len() > 0 && f.queue[0].until <= f.passed {
+		h := f.queue[0]
 		t.unhold(h)
 		earlier := h.copies[0].Time.Sub(at) - 1
 		for _, d := range h.copies {
@@ -48,8 +78,9 @@ func (t *timeline) unhold(h *heldFrame) {
 	for _, d := range h.copies {
 		d.held = nil
 	}
-	rest := slices.DeleteFunc(t.held[h.on], func(x *heldFrame) bool { return x == h })
-	if t.held[h.on] = rest; len(rest) == 0 {
+	f := t.held[h.on]
+	heap.Remove(f, h.index)
+	if f.Len() == 0 {
 		delete(t.held, h.on)
 	}
 }

@@ -64,7 +64,7 @@ type timeline struct {
 	began  bool
 	batch  []*Packet
 	flying arrivals
-	held   map[way][]*heldFrame
+	held   map[way]*heldFrames
 	frames uint64
 	total  Book
 
@@ -114,7 +114,7 @@ func newTimeline(r *Reader) (*timeline, error) {
 	case meta.View != "wire":
 		return nil, fmt.Errorf("%s: %w: it is the view %q of one; give the recording it was made from", r.Name(), ErrNotRecording, meta.View)
 	}
-	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}, held: map[way][]*heldFrame{}}, nil
+	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}, held: map[way]*heldFrames{}}, nil
 }
 
 // run visits everything. It returns nil at the end of the recording, and the

@@ -102,7 +102,7 @@ type Count struct {
 type Divergence struct {
 	// Kind is one word: bytes, extra, missing, early, closed, closed-early, reset,
 	// refused, accepted, reopened, unexpected, order, retransmits, synthetic,
-	// segments, time, frame, application.
+	// segments, time, frame, application, harness.
 	Kind         string
 	Conversation *Conversation // nil if it belongs to none
 	From, To     netip.AddrPort

@@ -2,6 +2,9 @@ package replay
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -22,6 +25,7 @@ type station struct {
 	// Frames sent, those of them that entered the switch, and which ones to note
 	// the numbers of.
 	sent, seen int
+	failed     bool // to send one
 	marked     []int
 
 	peers map[peerKey]frameTaker
@@ -94,8 +98,14 @@ func (s *station) Deliver(data []byte) {
 
 // put puts a frame on the cable as it is.
 func (s *station) put(frame []byte) {
-	if s.port.Send(frame) == nil {
+	switch err := s.port.Send(frame); {
+	case err == nil:
 		s.sent++
+	case !errors.Is(err, net.ErrClosed) && !s.failed:
+		// Silence would pass for a captured frame.
+		s.failed = true
+		s.e.report.diverge(s.e, &Divergence{Kind: "harness", Offset: -1, From: netip.AddrPortFrom(s.addrs[0], 0),
+			Text: fmt.Sprintf("a frame of the played side could not be sent: %v", err)})
 	}
 }
 

@@ -3,6 +3,7 @@ package vswitch_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,32 @@ func TestHeldFrames(t *testing.T) {
 				t.Error("it counted nothing")
 			}
 		})
+	}
+}
+
+// Of thousands that are held each has its own turn.
+func TestManyHeldFrames(t *testing.T) {
+	const n = 5000 // are held, then so many pass
+	l := newLAN(t, vswitch.SwitchConfig{Hub: true}, "a", "b")
+	a, b := l.stations["a"], l.stations["b"]
+	behind := func(i int) int { return 1 + i*7919%n } // each number once
+	l.sw.AddRule("hold", vswitch.RuleFunc(func(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
+		if to == nil || f.Seq > n {
+			return vswitch.Verdict{}
+		}
+		return vswitch.Verdict{Behind: behind(int(f.Seq)), Within: time.Hour}
+	}))
+	for i := range 2 * n {
+		l.at(time.Duration(i)*time.Microsecond, func() { a.send(b.MAC(), strconv.Itoa(i+1)) })
+	}
+	l.run()
+	got := strings.Fields(b.texts())
+	equal(t, "arrived", len(got), 2*n)
+	for i := 0; i < len(got); i += 2 {
+		seq, _ := strconv.Atoi(got[i+1])
+		if got[i] != strconv.Itoa(n+1+i/2) || behind(seq) != i/2+1 {
+			t.Fatalf("%s and then %s: want %d, and the frame behind %d", got[i], got[i+1], n+1+i/2, i/2+1)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package vswitch
 import (
 	"container/heap"
 	"fmt"
-	"slices"
 )
 
 // What bounds the frames and copies that are on their way in a world, and so the
@@ -83,23 +82,58 @@ type path struct{ from, to int }
 // last of the others is on its way, they are moved to right after it.
 type held struct {
 	on     path
-	left   int      // frames that have yet to pass
+	until  uint64   // how many have passed on its path by then
+	index  int      // in the heap
 	copies []*event // that have not arrived
 }
 
+// heldFrames are those of one path, as a heap: thousands may wait, and each frame
+// that passes lets go only those whose turn it is.
+type heldFrames struct {
+	passed uint64 // frames, since the first of them was held
+	queue  []*held
+}
+
+func (f *heldFrames) Len() int           { return len(f.queue) }
+func (f *heldFrames) Less(i, j int) bool { return f.queue[i].until < f.queue[j].until }
+func (f *heldFrames) Swap(i, j int) {
+	f.queue[i], f.queue[j] = f.queue[j], f.queue[i]
+	f.queue[i].index, f.queue[j].index = i, j
+}
+func (f *heldFrames) Push(x any) {
+	h := x.(*held)
+	h.index = len(f.queue)
+	f.queue = append(f.queue, h)
+}
+func (f *heldFrames) Pop() any {
+	last := len(f.queue) - 1
+	h := f.queue[last]
+	f.queue[last] = nil
+	f.queue = f.queue[:last]
+	return h
+}
+
 func (s *Switch) hold(on path, behind int) *held {
-	h := &held{on: on, left: behind}
-	s.held[on] = append(s.held[on], h)
+	f := s.held[on]
+	if f == nil {
+		f = &heldFrames{}
+		s.held[on] = f
+	}
+	h := &held{on: on, until: f.passed + uint64(behind)}
+	heap.Push(f, h)
 	return h
 }
 
 // passed lets a frame that arrives at instant at pass those held on its path.
 // w.mu is held.
 func (s *Switch) passed(on path, at int64) {
-	for _, h := range slices.Clone(s.held[on]) {
-		if h.left--; h.left > 0 {
-			continue
-		}
+	f := s.held[on]
+	if f == nil {
+		return
+	}
+	f.passed++
+	for f.Len() > 0 && f.queue[0].until <= f.passed {
+		h := f.queue[0]
 		s.unhold(h)
 		earlier := h.copies[0].at - (at + 1)
 		for _, ev := range h.copies {
@@ -114,8 +148,9 @@ func (s *Switch) passed(on path, at int64) {
 
 // unhold forgets a frame that does not wait any more.
 func (s *Switch) unhold(h *held) {
-	rest := slices.DeleteFunc(s.held[h.on], func(x *held) bool { return x == h })
-	if s.held[h.on] = rest; len(rest) == 0 {
+	f := s.held[h.on]
+	heap.Remove(f, h.index)
+	if f.Len() == 0 {
 		delete(s.held, h.on)
 	}
 }

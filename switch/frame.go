@@ -12,7 +12,7 @@ import (
 const HeaderLen = 14
 
 // vlanTagLen is how much longer than MTU+HeaderLen a frame may be when it
-// carries an 802.1Q tag, as network drivers allow.
+// carries an 802.1Q or 802.1ad tag, as network drivers allow.
 const vlanTagLen = 4
 
 // MAC is an Ethernet (EUI-48) address.

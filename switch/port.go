@@ -37,7 +37,7 @@ type PortConfig struct {
 	MAC MAC
 
 	// MTU is the largest payload after the 14-byte Ethernet header, in bytes;
-	// an 802.1Q tag does not count. Default DefaultMTU, at most MaxMTU.
+	// an 802.1Q or 802.1ad tag does not count. Default DefaultMTU, at most MaxMTU.
 	MTU int
 
 	// Latency is the one-way latency of the cable, the same in both directions;
@@ -187,7 +187,7 @@ func (p *Port) Sendv(parts [][]byte) error {
 // maxLen is the longest frame that fits the port's MTU, given the frame's tag.
 func (p *Port) maxLen(frame []byte) int {
 	n := p.cfg.MTU + HeaderLen
-	if frame[12] == 0x81 && frame[13] == 0x00 {
+	if tpid := [2]byte(frame[12:]); tpid == [2]byte{0x81, 0x00} || tpid == [2]byte{0x88, 0xa8} {
 		n += vlanTagLen
 	}
 	return n
