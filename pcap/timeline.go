@@ -64,7 +64,7 @@ type timeline struct {
 	began  bool
 	batch  []*Packet
 	flying arrivals
-	held   map[way]*heldFrames
+	held   vswitch.Holds[way, *Delivery]
 	frames uint64
 	total  Book
 
@@ -114,7 +114,7 @@ func newTimeline(r *Reader) (*timeline, error) {
 	case meta.View != "wire":
 		return nil, fmt.Errorf("%s: %w: it is the view %q of one; give the recording it was made from", r.Name(), ErrNotRecording, meta.View)
 	}
-	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}, held: map[way]*heldFrames{}}, nil
+	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}}, nil
 }
 
 // run visits everything. It returns nil at the end of the recording, and the
@@ -331,7 +331,7 @@ func (t *timeline) receive(p *Packet, f *frameFate, i int) error {
 	on := way{p.Interface, i}
 	var hold *heldFrame
 	if pl.behind > 0 {
-		hold = t.hold(on, pl.behind)
+		hold = t.held.Hold(on, pl.behind)
 	}
 	for k := range n {
 		at := pl.arrival(p.Time, k)
@@ -346,7 +346,7 @@ func (t *timeline) receive(p *Packet, f *frameFate, i int) error {
 		f.pending++
 		switch {
 		case hold != nil:
-			hold.copies = append(hold.copies, d)
+			hold.Copies = append(hold.Copies, d)
 		case k == 0:
 			t.passed(on, at)
 		}

@@ -40,7 +40,7 @@ func (s *Switch) deliver(sent *Sent) error {
 		q, on := rc.Port, path{sent.From.number, rc.Port.number}
 		var hold *held
 		if rc.behind > 0 {
-			hold = s.hold(on, rc.behind)
+			hold = s.held.Hold(on, rc.behind)
 		}
 		for _, at := range rc.Arrivals {
 			left--
@@ -61,13 +61,13 @@ func (s *Switch) deliver(sent *Sent) error {
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data, held: hold}
 			heap.Push(&w.events, ev)
 			if hold != nil {
-				hold.copies = append(hold.copies, ev)
+				hold.Copies = append(hold.Copies, ev)
 			}
 			if w.over == never || w.closing || w.nowNanos() <= w.over+int64(lingering) {
 				w.lastArrival = max(w.lastArrival, ev.at)
 			}
 		}
-		if hold == nil && len(s.held) > 0 {
+		if hold == nil && s.held.Len() > 0 {
 			s.passed(on, rc.Arrivals[0].UnixNano())
 		}
 	}
@@ -77,81 +77,23 @@ func (s *Switch) deliver(sent *Sent) error {
 // path is a way from one port to another, by their numbers.
 type path struct{ from, to int }
 
-// held is a frame that waits at the end of its path for others to pass it
-// ([Verdict].Behind). Its arrivals are scheduled at the latest instant; when the
-// last of the others is on its way, they are moved to right after it.
-type held struct {
-	on     path
-	until  uint64   // how many have passed on its path by then
-	index  int      // in the heap
-	copies []*event // that have not arrived
-}
-
-// heldFrames are those of one path, as a heap: thousands may wait, and each frame
-// that passes lets go only those whose turn it is.
-type heldFrames struct {
-	passed uint64 // frames, since the first of them was held
-	queue  []*held
-}
-
-func (f *heldFrames) Len() int           { return len(f.queue) }
-func (f *heldFrames) Less(i, j int) bool { return f.queue[i].until < f.queue[j].until }
-func (f *heldFrames) Swap(i, j int) {
-	f.queue[i], f.queue[j] = f.queue[j], f.queue[i]
-	f.queue[i].index, f.queue[j].index = i, j
-}
-func (f *heldFrames) Push(x any) {
-	h := x.(*held)
-	h.index = len(f.queue)
-	f.queue = append(f.queue, h)
-}
-func (f *heldFrames) Pop() any {
-	last := len(f.queue) - 1
-	h := f.queue[last]
-	f.queue[last] = nil
-	f.queue = f.queue[:last]
-	return h
-}
-
-func (s *Switch) hold(on path, behind int) *held {
-	f := s.held[on]
-	if f == nil {
-		f = &heldFrames{}
-		s.held[on] = f
-	}
-	h := &held{on: on, until: f.passed + uint64(behind)}
-	heap.Push(f, h)
-	return h
-}
+// held is a frame that waits to be passed. Its arrivals are scheduled at the latest
+// instant; when the last of the others is on its way, they are moved to right after
+// it.
+type held = Held[path, *event]
 
 // passed lets a frame that arrives at instant at pass those held on its path.
 // w.mu is held.
 func (s *Switch) passed(on path, at int64) {
-	f := s.held[on]
-	if f == nil {
-		return
-	}
-	f.passed++
-	for f.Len() > 0 && f.queue[0].until <= f.passed {
-		h := f.queue[0]
-		s.unhold(h)
-		earlier := h.copies[0].at - (at + 1)
-		for _, ev := range h.copies {
+	for h := range s.held.Pass(on) {
+		earlier := h.Copies[0].at - (at + 1)
+		for _, ev := range h.Copies {
 			ev.held = nil
 			if earlier > 0 {
 				ev.at -= earlier
 				heap.Fix(&s.w.events, ev.index)
 			}
 		}
-	}
-}
-
-// unhold forgets a frame that does not wait any more.
-func (s *Switch) unhold(h *held) {
-	f := s.held[h.on]
-	heap.Remove(f, h.index)
-	if f.Len() == 0 {
-		delete(s.held, h.on)
 	}
 }
 
@@ -162,8 +104,8 @@ func (w *World) arrive(ev *event) error {
 	w.inFlightBytes -= cap(ev.data)
 	if h := ev.held; h != nil {
 		// Its time is up, and that of its copies when they come: nothing moves them now.
-		p.sw.unhold(h)
-		for _, c := range h.copies {
+		p.sw.held.Forget(h)
+		for _, c := range h.Copies {
 			c.held = nil
 		}
 	}

@@ -17,6 +17,7 @@
 //     turned off, on and removed, also while the world runs.
 //   - [Recorder] is told of every [Event]: ports, frames with their whole fate,
 //     deliveries, changes.
+//   - [Holds] keeps frames that wait for others to pass them.
 //   - [Node] is a party of the world (a host, a raw interface): it gives timers
 //     ([Clock]) and blocking calls ([Op]) their place in the world's order.
 //   - [Derive] and [NewRand] make independent random streams out of one seed.

@@ -193,3 +193,16 @@ func ExampleDerive() {
 	// 0xd9480d2a3860700
 	// 0xc99f4b150b6b62fb
 }
+
+// A frame waits for two others of its path.
+func ExampleHolds() {
+	var holds vswitch.Holds[string, int]
+	waiting := holds.Hold("client > server", 2)
+	waiting.Copies = append(waiting.Copies, 1)
+	for frame := 2; frame <= 4; frame++ {
+		for passed := range holds.Pass("client > server") {
+			fmt.Println("frame", passed.Copies[0], "arrives behind frame", frame)
+		}
+	}
+	// Output: frame 1 arrives behind frame 3
+}

@@ -42,7 +42,7 @@ type Switch struct {
 	gates     []*InstalledRule // those of these that are a Gate
 	watchers  []Watcher        // those that are off and want to see frames
 	nrules    int
-	held      map[path]*heldFrames
+	held      Holds[path, *event]
 	delivered bool       // the recorder wants deliveries
 	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
 	recordErr error      // of the recorder, for good; guarded by recording
@@ -82,7 +82,7 @@ func (w *World) NewSwitch(cfg SwitchConfig) (*Switch, error) {
 	}
 	s := &Switch{
 		w: w, cfg: cfg,
-		names: map[string]*Port{}, owner: map[MAC]*Port{}, held: map[path]*heldFrames{},
+		names: map[string]*Port{}, owner: map[MAC]*Port{},
 		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}, full: never},
 	}
 	if d, ok := cfg.Recorder.(DeliveryRecorder); ok {
