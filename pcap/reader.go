@@ -120,6 +120,23 @@ func Open(path string) (*Reader, error) {
 	return r, nil
 }
 
+// CountFrames returns how many frames there are in the capture at path. With an error
+// it is how many came before.
+func CountFrames(path string) (n int, err error) {
+	r, err := Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	for _, err := range r.Packets() {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 // NewReader reads a capture from r, which may be a pipe; name is what errors
 // call it. It reads the header. Errors are as for [Open].
 func NewReader(r io.Reader, name string) (*Reader, error) {

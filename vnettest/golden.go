@@ -145,7 +145,7 @@ func (n *Net) compare(path, actual string) {
 // says the same already stays as it is.
 func (n *Net) update(path, actual string) {
 	n.t.Helper()
-	frames, err := countFrames(actual)
+	frames, err := pcap.CountFrames(actual)
 	if err != nil {
 		n.t.Errorf("vnettest: %v", err)
 		return
@@ -160,7 +160,7 @@ func (n *Net) update(path, actual string) {
 		n.t.Logf("vnettest: %s is as it was, with %d frames", n.cfg.Golden, frames)
 		return
 	default:
-		was, _ := countFrames(path)
+		was, _ := pcap.CountFrames(path)
 		said = fmt.Sprintf("has changed, from %d frames to %d: %s", was, frames, d.text())
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -244,22 +244,6 @@ func (c *comparison) text() string {
 		fmt.Fprintf(&b, "  %s\n", v)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// countFrames returns how many frames there are in a recording.
-func countFrames(path string) (n int, err error) {
-	r, err := pcap.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	for _, err := range r.Packets() {
-		if err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
 }
 
 // copyFile copies a file; the copy appears when it is whole.

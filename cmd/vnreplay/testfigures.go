@@ -125,7 +125,7 @@ func (o *oneTest) golden() error {
 		if !o.update {
 			return o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", o.x.Recording)
 		}
-		n, err := countFrames(o.recording)
+		n, err := pcap.CountFrames(o.recording)
 		o.Changed = []string{fmt.Sprintf("+ %s: %s", name, count(uint64(n), "frame"))}
 		return errors.Join(err, o.keep(o.x.Recording))
 	}
@@ -151,7 +151,7 @@ func (o *oneTest) golden() error {
 	}
 	d := c.Difference
 	if o.update {
-		before, err := countFrames(o.x.Recording)
+		before, err := pcap.CountFrames(o.x.Recording)
 		if err != nil {
 			return err
 		}
@@ -206,22 +206,6 @@ func (o *oneTest) keep(path string) error {
 	}
 	defer f.Close()
 	return replaceFile(path, f)
-}
-
-// countFrames counts the frames of a capture.
-func countFrames(path string) (n int, err error) {
-	r, err := pcap.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	for _, err := range r.Packets() {
-		if err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
 }
 
 // replaceFile writes a file anew: it is the old one until the new one is whole.

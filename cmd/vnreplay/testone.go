@@ -239,7 +239,7 @@ func (o *oneTest) verify(ctx context.Context, g *guard) error {
 	case v.status == exitUsage:
 		o.Outcome = regress.Partial
 	case o.update:
-		before, err := countFrames(file)
+		before, err := pcap.CountFrames(file)
 		if err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (o *oneTest) verify(ctx context.Context, g *guard) error {
 
 // changedRecording says what an update of a recording changed.
 func (o *oneTest) changedRecording(file string, first *frameDifference, before int) error {
-	after, err := countFrames(file)
+	after, err := pcap.CountFrames(file)
 	if err != nil {
 		return err
 	}
