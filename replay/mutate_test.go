@@ -163,6 +163,18 @@ func httpMutations(a *replay.Analysis) []mutation {
 			c.Write(response[5000:])
 			c.Close()
 		}), want: ""},
+		{name: "another date", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
+			c.Write(bytes.Replace(response, []byte("Date: Sun, 22 Nov 2026 16:27:08 GMT"), []byte("Date: Mon, 23 Nov 2026 09:00:01 GMT"), 1))
+			c.Close()
+		}), want: ""},
+		{name: "a date that is none", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
+			c.Write(bytes.Replace(response, []byte("Date: Sun, 22 Nov 2026 16:27:08 GMT"), []byte("Date: Sun, 99 Nov 2026 16:27:08 GMT"), 1))
+			c.Close()
+		}), want: "bytes"},
+		{name: "a date of another length", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
+			c.Write(bytes.Replace(response, []byte("Date: Sun, 22 Nov 2026 16:27:08 GMT"), []byte("Date: Sun, 22 Nov 2026 16:27:08 UTC+1"), 1))
+			c.Close()
+		}), want: "bytes"},
 		{name: "server uses Nagle", live: "10.77.0.2", app: answer(func(h *vnetif.Host, c net.Conn) {
 			c.(*vnetif.Conn).SetNoDelay(false)
 			c.Write(response)
