@@ -98,8 +98,12 @@ func HexDump(b []byte, limit int) string {
 const maxDiffLines = 20
 
 // FormatDiff writes differences in two columns, expected and actual, in at most
-// 20 lines; hex dumps take a line each. Nothing but printable text is written.
+// 20 lines; hex dumps take a line each. Nothing but printable text is written, and
+// nothing at all where nothing differs, as between frames that differ in their fate.
 func FormatDiff(diffs []FieldDiff) string {
+	if len(diffs) == 0 {
+		return ""
+	}
 	lines := []string{fmt.Sprintf("%-28s %-28s %s", "field (offset)", "expected", "actual")}
 	for i, d := range diffs {
 		name := fmt.Sprintf("%s (%d)", d.Name, d.Offset)

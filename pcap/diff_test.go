@@ -29,6 +29,9 @@ func TestDiffNamesFields(t *testing.T) {
 		b.WriteString("== " + c.what + "\n" + pcap.FormatDiff(pcap.Diff(c.expected, c.have)))
 	}
 	golden(t, "diff.golden", b.String())
+	if none := pcap.FormatDiff(pcap.Diff(get, get)); none != "" {
+		t.Errorf("where nothing differs: %q", none)
+	}
 	for _, part := range strings.Split(b.String(), "== ") {
 		if n := strings.Count(part, "\n"); n > 21 {
 			t.Errorf("%d lines, want at most 20:\n%s", n, part)

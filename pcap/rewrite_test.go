@@ -308,6 +308,37 @@ func TestFramesLeftAlone(t *testing.T) {
 	}
 }
 
+// The sum of a source-routed IPv4 packet is about its last hop, not about the
+// destination in its header, until it is there.
+func TestSourceRoutesLeftAlone(t *testing.T) {
+	plain, err := pcap.BuildIP(macB, macA, v4[0], v4[1], pcap.ProtoUDP, 64, []byte{4, 210, 0, 80, 0, 8, 0x12, 0x34})
+	ok(t, err)
+	with := func(options ...byte) []byte {
+		f := slices.Concat(plain[:34], options, plain[34:])
+		f[14] = 0x45 + byte(len(options)/4)
+		f[14+3] += byte(len(options))
+		return f
+	}
+	routed := [][]byte{
+		with(131, 7, 4, 10, 0, 0, 9, 0), with(1, 137, 7, 4, 10, 0, 0, 9),
+		with(131, 11, 8, 10, 0, 0, 7, 10, 0, 0, 9, 0), with(7, 7, 4, 0, 0, 0, 0, 131, 7, 4, 10, 0, 0, 9, 0, 0),
+	}
+	others := [][]byte{
+		plain, with(131, 7, 8, 10, 0, 0, 9, 0), with(7, 7, 4, 0, 0, 0, 0, 0),
+		with(0, 131, 7, 4, 10, 0, 0, 9), // padding behind the end of the options
+	}
+	for want, list := range [][][]byte{others, routed} {
+		for _, frame := range list {
+			b := ngFile([][]byte{frame}, 0)
+			out, report := rewrite(t, b, pcap.FixAll, pcap.SameFormat, "ip 10.0.0.1=10.0.0.9")
+			same := bytes.Equal(packets(t, read(t, out))[0].Data, frame)
+			if left := len(report.Left); same != (want == 1) || want == 1 && (left != 1 || report.Left[0].Reason != "IPv4 source route with hops left") {
+				t.Errorf("% x: the same: %t, %+v", frame[34:], same, report.Left)
+			}
+		}
+	}
+}
+
 // tshark finds no wrong checksum in what was right or could be made so.
 func TestTsharkFindsRewrittenChecksumsGood(t *testing.T) {
 	files := map[string][]byte{"made.pcapng": madeFile(t)}

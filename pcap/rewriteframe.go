@@ -55,10 +55,15 @@ func (r *Rewriter) untouchable(d *Decoded, frame []byte) string {
 	switch {
 	case d.Problem != "":
 		return d.Problem
-	case d.IP == nil || d.IP.Version == 4 && d.IP.Protocol != authentication:
+	case d.IP == nil:
 		return ""
 	case d.IP.Protocol == authentication:
 		return "IPsec authentication, which covers the addresses"
+	case d.IP.Version == 4:
+		if sourceRouted(frame[d.IP.Offset+20 : d.IP.Offset+d.IP.HeaderLen]) {
+			return "IPv4 source route with hops left"
+		}
+		return ""
 	}
 	// With hops left, the checksum's pseudo-header has an address from the routing
 	// header (RFC 8200, 8.1), which is not mapped.
@@ -74,6 +79,28 @@ func (r *Rewriter) untouchable(d *Decoded, frame []byte) string {
 		next, at = frame[at], at+size
 	}
 	return ""
+}
+
+// sourceRouted reports whether IPv4 options hold a source route with hops left: the
+// checksum's pseudo-header then has the last of them (RFC 1122, 4.1.3.3), as with a
+// routing header of IPv6.
+func sourceRouted(options []byte) bool {
+	const end, nop, loose, strict = 0, 1, 131, 137
+	for len(options) >= 3 && options[0] != end {
+		if options[0] == nop {
+			options = options[1:]
+			continue
+		}
+		kind, size, pointer := options[0], int(options[1]), int(options[2])
+		if kind == loose || kind == strict {
+			return pointer <= size
+		}
+		if size < 2 || size > len(options) {
+			return false
+		}
+		options = options[size:]
+	}
+	return false
 }
 
 // rewriting is one frame at work: was is what was captured, now the same with the

@@ -52,6 +52,20 @@ func onlyOpen(c *cli.Context) error {
 	return nil
 }
 
+// notOpen refuses flags that say what is played and how it is compared: with --open
+// all frames are sent and nothing is compared, so that they would pass unheeded.
+func notOpen(c *cli.Context) error {
+	if c.IsSet("play") {
+		return usage("replay: --play does not go with --open, which sends all frames: choose by --port NAME=EXPR")
+	}
+	for _, name := range []string{"compare", "mask-header", "mask", "within", "max-retransmits", "max-synthetic", "max-segments", "max-virtual"} {
+		if c.IsSet(name) {
+			return usage("replay: --%s does not go with --open, which compares nothing", name)
+		}
+	}
+	return nil
+}
+
 // opener is one call of replay --open.
 type opener struct {
 	player
@@ -64,6 +78,9 @@ type opener struct {
 
 // openLoop is the action of replay --open.
 func openLoop(c *cli.Context, p player) error {
+	if err := notOpen(c); err != nil {
+		return err
+	}
 	o := opener{player: p, path: c.Args().First(), partial: c.Bool("allow-partial")}
 	o.opts = replay.FeedOptions{Seed: c.Uint64("seed"), WallLimit: c.Duration("wall-limit"), Limit: c.Uint64("limit")}
 	if err := errors.Join(o.readPace(c), o.readPorts(c)); err != nil {

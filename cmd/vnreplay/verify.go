@@ -155,9 +155,7 @@ func (v *fileVerdict) write(stdout, stderr io.Writer) {
 		d := v.Diff
 		fmt.Fprintf(stdout, "%s: DIFFERENT at frame %d: %s\n", name, d.Frame, pcap.Printable(d.Kind))
 		fmt.Fprintf(stdout, "  time  %s\n  port  %s\n  %s\n", d.Time.UTC().Format(time.RFC3339Nano), pcap.Printable(d.Port), pcap.Printable(d.Detail))
-		if len(d.Fields) > 0 {
-			io.WriteString(stdout, indent(pcap.FormatDiff(d.Fields)))
-		}
+		io.WriteString(stdout, indent(pcap.FormatDiff(d.Fields)))
 		if d.Hint != "" {
 			fmt.Fprintf(stdout, "  %s\n", d.Hint)
 		}
