@@ -11,10 +11,7 @@ import (
 func (s *Switch) enter(p *Port, data []byte) error {
 	w := s.w
 	now := w.nowNanos()
-	w.mu.Lock()
-	s.inForce, s.watching, s.present = s.rules, s.watchers, s.ports
-	down := p.down
-	w.mu.Unlock()
+	force := s.force.Load()
 	w.stats.Frames++
 	p.counters.TxFrames++
 	p.counters.TxBytes += uint64(len(data))
@@ -29,7 +26,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	s.arrivals = s.arrivals[:0]
 	var atSwitch int64 // when the last bit reached the switch
 	switch {
-	case down:
+	case p.down.Load():
 		sent.Lost = LostDown
 	case p.up.full(now):
 		sent.Lost = LostQueue
@@ -37,7 +34,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 		atSwitch = p.up.send(now, now, len(data)) + int64(p.cfg.Latency)
 	}
 	if sent.Lost == NotLost {
-		if err := s.judge(sent, now, atSwitch); err != nil {
+		if err := s.judge(sent, force, now, atSwitch); err != nil {
 			return w.explain(err)
 		}
 	}
@@ -52,7 +49,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 }
 
 // judge asks the rules, forwards the frame, and computes every arrival.
-func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
+func (s *Switch) judge(sent *Sent, force *inForce, now, atSwitch int64) error {
 	f, p := sent.Frame, sent.From
 	// First all rules on the sender's cable: what they do decides whether and
 	// with which addresses the switch sees the frame.
@@ -60,7 +57,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	dropped := false
 	dst, src := f.Dst(), f.Src()
 	var v Verdict
-	for i, r := range s.inForce {
+	for i, r := range force.rules {
 		if !r.onSenders {
 			continue
 		}
@@ -82,9 +79,10 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	if !dropped && !s.cfg.Hub && !s.macs.learn(src, p, now) {
 		s.unlearned++
 	}
-	s.forward(sent, dst, now)
+	s.forward(sent, force.ports, dst, now)
+	describe(sent, len(force.ports)-1)
 
-	for i, r := range s.inForce {
+	for i, r := range force.rules {
 		if len(froms) > 0 && froms[0].rule == i {
 			sent.Hits = append(sent.Hits, Hit{Rule: r, Verdict: froms[0].Verdict})
 			r.count(f.Seq, &froms[0].Verdict)
@@ -105,7 +103,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 			}
 		}
 	}
-	for _, r := range s.watching {
+	for _, r := range force.watchers {
 		r.Watch(f, nil)
 		for k := range sent.Receivers {
 			r.Watch(f, sent.Receivers[k].Port)
@@ -161,7 +159,7 @@ func editMAC(a *MAC, e Edit, off int) {
 }
 
 // forward fills in the receivers of a frame for dst.
-func (s *Switch) forward(sent *Sent, dst MAC, now int64) {
+func (s *Switch) forward(sent *Sent, ports []*Port, dst MAC, now int64) {
 	p := sent.From
 	if !s.cfg.Hub {
 		if dst.isReserved() {
@@ -169,34 +167,27 @@ func (s *Switch) forward(sent *Sent, dst MAC, now int64) {
 			return
 		}
 		if !dst.IsGroup() {
-			if q := s.macs.lookup(dst, now); q != nil {
+			if q := s.macs.lookup(dst, p, now); q != nil {
 				if q != p {
 					sent.Receivers = append(sent.Receivers, Receiver{Port: q})
 				}
-				s.describe(sent)
 				return
 			}
 		}
 	}
-	for _, q := range s.present {
-		if q != p && !q.closed {
+	for _, q := range ports {
+		if q != p {
 			sent.Receivers = append(sent.Receivers, Receiver{Port: q})
 		}
 	}
-	s.describe(sent)
 }
 
-// describe says in one word, where there is one, who the receivers are.
-func (s *Switch) describe(sent *Sent) {
+// describe says in one word, where there is one, who the receivers are, of so many
+// other ports.
+func describe(sent *Sent, others int) {
 	n := len(sent.Receivers)
-	open := 0
-	for _, q := range s.present {
-		if q != sent.From && !q.closed {
-			open++
-		}
-	}
 	sent.Simple = n == 1 && sent.Receivers[0].Port.cfg.MAC == sent.Dst()
-	sent.All = n > 0 && n == open
+	sent.All = n > 0 && n == others
 }
 
 // settleFate computes what one receiver gets, and when.
@@ -233,7 +224,7 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	at := atSwitch + int64(delay)
 	switch {
 	case rc.Lost != NotLost:
-	case q.isDown():
+	case q.down.Load():
 		rc.Lost = LostDown
 	case size > q.maxLen(sent.Data):
 		rc.Lost = LostMTU

@@ -1,6 +1,9 @@
 package vswitch
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Defaults of a [PortConfig].
 const (
@@ -90,7 +93,7 @@ type Port struct {
 	outbox  [][]byte
 	dirty   bool
 	closing bool
-	down    bool
+	down    atomic.Bool // set under mu
 
 	// The loop's; fields of counters for refused frames are guarded by mu.
 	closed   bool
@@ -98,6 +101,7 @@ type Port struct {
 	downlink wire // from the switch to the endpoint
 	seq      uint64
 	inFlight uint64
+	src, dst *macEntry // of the last frame sent, or nil; see macTable
 	counters Counters
 }
 
@@ -204,17 +208,11 @@ func (p *Port) SetUp(up bool) {
 	}
 	w := p.sw.w
 	w.change("cable "+p.cfg.Name, func() {
-		if p.down == up && !p.closed {
+		if p.down.Load() == up && !p.closed {
 			p.sw.changed(&Changed{Time: w.Now(), What: what, Port: p})
 		}
-		p.down = !up
+		p.down.Store(!up)
 	})
-}
-
-func (p *Port) isDown() bool {
-	p.sw.w.mu.Lock()
-	defer p.sw.w.mu.Unlock()
-	return p.down
 }
 
 // Close takes the port off its switch: what was sent before is still forwarded,

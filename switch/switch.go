@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,26 +33,19 @@ type SwitchConfig struct {
 type Switch struct {
 	w         *World
 	cfg       SwitchConfig
-	ports     []*Port // open ones, in order of their numbers
 	names     map[string]*Port
 	owner     map[MAC]*Port
 	macs      macTable
 	unlearned uint64
 	installed []*InstalledRule // all; see setRules
-	rules     []*InstalledRule // those that are on
-	gates     []*InstalledRule // those of these that are a Gate
-	watchers  []Watcher        // those that are off and want to see frames
 	nrules    int
+	force     atomic.Pointer[inForce]
 	held      Holds[path, *event]
 	delivered bool       // the recorder wants deliveries
 	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
 	recordErr error      // of the recorder, for good; guarded by recording
 
-	// What holds for the frame being decided, the loop's.
-	inForce  []*InstalledRule
-	asked    uint64 // questions to rules so far
-	watching []Watcher
-	present  []*Port
+	asked uint64 // questions to rules so far, the loop's
 
 	// Scratch of one frame, the loop's.
 	frame     Frame
@@ -59,6 +53,16 @@ type Switch struct {
 	receivers []Receiver
 	arrivals  []time.Time
 	fromHits  []fromHit
+}
+
+// inForce is what holds for a frame that enters. It is replaced as a whole, by whoever
+// holds the world's mu, and never changed in place: a frame being decided keeps what
+// it began with.
+type inForce struct {
+	ports    []*Port          // open ones, in order of their numbers
+	rules    []*InstalledRule // those that are on
+	gates    []*InstalledRule // those of these that are a Gate
+	watchers []Watcher        // rules that are off and want to see frames
 }
 
 // NewSwitch adds a switch to the world.
@@ -83,8 +87,9 @@ func (w *World) NewSwitch(cfg SwitchConfig) (*Switch, error) {
 	s := &Switch{
 		w: w, cfg: cfg,
 		names: map[string]*Port{}, owner: map[MAC]*Port{},
-		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}, full: never},
+		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]*macEntry{}, full: never},
 	}
+	s.force.Store(&inForce{})
 	if d, ok := cfg.Recorder.(DeliveryRecorder); ok {
 		s.delivered = d.WantDeliveries()
 	}
@@ -99,10 +104,13 @@ func (s *Switch) World() *World { return s.w }
 func (s *Switch) Name() string { return s.cfg.Name }
 
 // Ports returns the open ports in order of their numbers.
-func (s *Switch) Ports() []*Port {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return slices.Clone(s.ports)
+func (s *Switch) Ports() []*Port { return slices.Clone(s.force.Load().ports) }
+
+// setPorts replaces the open ports. w.mu is held.
+func (s *Switch) setPorts(ports []*Port) {
+	force := *s.force.Load()
+	force.ports = ports
+	s.force.Store(&force)
 }
 
 // Unlearned counts the frames whose source address the full table could not take.
@@ -167,7 +175,7 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	}
 	w.nports++
 	s.names[cfg.Name], s.owner[cfg.MAC] = p, p
-	s.ports = append(s.ports, p)
+	s.setPorts(append(slices.Clip(s.force.Load().ports), p))
 	return p, nil
 }
 
@@ -210,7 +218,7 @@ func (s *Switch) closePort(p *Port) error {
 	}
 	p.closed = true
 	p.counters.RxInFlight = p.inFlight
-	s.ports = slices.DeleteFunc(slices.Clone(s.ports), func(q *Port) bool { return q == p })
+	s.setPorts(slices.DeleteFunc(s.Ports(), func(q *Port) bool { return q == p }))
 	delete(s.names, p.cfg.Name)
 	delete(s.owner, p.cfg.MAC)
 	s.macs.forget(p)

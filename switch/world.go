@@ -292,7 +292,7 @@ func (w *World) closePorts() error {
 	w.mu.Lock()
 	var ports []*Port
 	for _, s := range w.switches {
-		ports = append(ports, s.ports...)
+		ports = append(ports, s.Ports()...)
 	}
 	w.mu.Unlock()
 	slices.SortFunc(ports, func(a, b *Port) int { return a.number - b.number })
