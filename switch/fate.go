@@ -7,17 +7,15 @@ import (
 
 // enter decides the whole fate of a frame that p's endpoint sent: forwarding,
 // rules, queues, the state of links. It records it and schedules the arrivals.
-// The loop calls it, without w.mu.
-func (s *Switch) enter(p *Port, data []byte) error {
+// The loop calls it, without w.mu; in real time it is called with s.mu.
+func (s *Switch) enter(p *Port, data []byte, now int64) error {
 	w := s.w
-	now := w.nowNanos()
 	force := s.force.Load()
-	w.stats.Frames++
 	p.counters.TxFrames++
 	p.counters.TxBytes += uint64(len(data))
 
 	sent := &s.sent
-	s.frame = Frame{Data: data, Seq: w.stats.Frames, At: w.Now(), From: p}
+	s.frame = Frame{Data: data, Seq: w.frames.Add(1), At: time.Unix(0, now).UTC(), From: p}
 	*sent = Sent{
 		Frame:     &s.frame,
 		Hits:      sent.Hits[:0],
@@ -44,6 +42,10 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	s.receivers = sent.Receivers
 	if err := s.record(sent); err != nil {
 		return err
+	}
+	if w.cfg.RealTime {
+		s.deliverLive(sent, now)
+		return nil
 	}
 	return s.deliver(sent)
 }
@@ -128,7 +130,7 @@ type fromHit struct {
 // for one frame (a chain that has a million steps to make up, each), and the loop
 // looks at the limits between frames only: so they are looked at here, too.
 func (s *Switch) ask(r *InstalledRule, to *Port, v *Verdict) (hit bool, err error) {
-	if s.asked++; s.asked%64 == 0 {
+	if s.asked++; s.asked%64 == 0 && !s.w.cfg.RealTime {
 		if err := s.w.overdue(s.w.settler.ctx); err != nil {
 			return false, err
 		}
@@ -228,7 +230,7 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 		rc.Lost = LostDown
 	case size > q.maxLen(sent.Data):
 		rc.Lost = LostMTU
-	case q.downlink.full(at):
+	case q.downlink.full(at), s.w.cfg.RealTime && s.crowded(q, copies+1, at, now):
 		// Copies stand and fall with the frame.
 		rc.Lost = LostQueue
 	}
@@ -244,4 +246,14 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	}
 	rc.Arrivals = s.arrivals[first:len(s.arrivals):len(s.arrivals)]
 	return nil
+}
+
+// crowded reports whether n copies of a frame that reach q's cable at instant at find
+// no place in q's inbox or, if they are not due yet, among the frames in flight.
+// s.mu is held.
+func (s *Switch) crowded(q *Port, n int, at, now int64) bool {
+	if at <= now+int64(promptly) {
+		return q.inbox.full(n)
+	}
+	return len(s.flights)+n > maxInFlight || s.flying > maxInFlightBytes
 }

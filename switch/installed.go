@@ -81,7 +81,7 @@ func (r *InstalledRule) SetOn(on bool) {
 // change lets set change the rule, which reports whether it did.
 func (r *InstalledRule) change(what Change, set func() bool) {
 	s := r.sw
-	s.w.change(fmt.Sprint("rule ", r.number), func() {
+	s.change(fmt.Sprint("rule ", r.number), func() {
 		if set() {
 			s.setRules(s.installed)
 			s.changed(&Changed{Time: s.w.Now(), What: what, Rule: r})
@@ -100,7 +100,7 @@ func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
 	if p, ok := r.(Placed); ok {
 		in.onSenders, in.onReceivers = p.Cables()
 	}
-	s.w.change("add rule "+name, func() {
+	s.change("add rule "+name, func() {
 		s.nrules++
 		in.number = s.nrules
 		s.setRules(append(slices.Clip(s.installed), in))

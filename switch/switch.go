@@ -42,8 +42,17 @@ type Switch struct {
 	force     atomic.Pointer[inForce]
 	held      Holds[path, *event]
 	delivered bool       // the recorder wants deliveries
-	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
+	recording sync.Mutex // one call of the recorder at a time, in virtual time; taken after w.mu
 	recordErr error      // of the recorder, for good; guarded by recording
+
+	// In real time mu guards what is said to be the loop's, and what follows. It is
+	// taken before the world's.
+	mu      sync.Mutex
+	waiting int         // frames and copies in flights and inboxes
+	flights eventQueue  // that do not arrive at once
+	flying  int         // bytes in these
+	landing *time.Timer // for the first of them
+	landsAt int64       // what it is set to; 0: not set
 
 	asked uint64 // questions to rules so far, the loop's
 
@@ -115,6 +124,8 @@ func (s *Switch) setPorts(ports []*Port) {
 
 // Unlearned counts the frames whose source address the full table could not take.
 func (s *Switch) Unlearned() uint64 {
+	s.lock()
+	defer s.unlock()
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	return s.unlearned
@@ -124,6 +135,8 @@ func (s *Switch) Unlearned() uint64 {
 // and addresses are unique on a switch.
 func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	w := s.w
+	s.lock()
+	defer s.unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase >= closing {
@@ -141,6 +154,12 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	}
 	if cfg.Latency == 0 {
 		cfg.Latency = DefaultLatency
+		if w.cfg.RealTime {
+			cfg.Latency = DefaultLiveLatency
+		}
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = DefaultPatience
 	}
 	if cfg.Queue == 0 {
 		cfg.Queue = DefaultQueue
@@ -176,6 +195,9 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	w.nports++
 	s.names[cfg.Name], s.owner[cfg.MAC] = p, p
 	s.setPorts(append(slices.Clip(s.force.Load().ports), p))
+	if w.cfg.RealTime {
+		p.startInbox()
+	}
 	return p, nil
 }
 
@@ -197,8 +219,10 @@ func (s *Switch) record(e Event) error {
 	if s.cfg.Recorder == nil {
 		return nil
 	}
-	s.recording.Lock()
-	defer s.recording.Unlock()
+	if !s.w.cfg.RealTime { // there mu is held
+		s.recording.Lock()
+		defer s.recording.Unlock()
+	}
 	if s.recordErr != nil {
 		return s.recordErr
 	}
@@ -208,8 +232,16 @@ func (s *Switch) record(e Event) error {
 	return s.recordErr
 }
 
+// Inspect calls f while no frame enters the switch and nothing on it changes: f may
+// read the counters of its ports and rules, also while the world runs. It must not call
+// anything else of the world, and be quick. It is not for what the world itself calls
+// (endpoints, rules, recorders).
+func (s *Switch) Inspect(f func()) { s.change("inspect", f) }
+
 // closePort takes p off the switch. The loop calls it, or whoever ends the world.
 func (s *Switch) closePort(p *Port) error {
+	s.lock()
+	defer s.unlock()
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	p.closing = true
@@ -217,6 +249,11 @@ func (s *Switch) closePort(p *Port) error {
 		return nil
 	}
 	p.closed = true
+	if s.w.cfg.RealTime {
+		s.waiting -= len(p.inbox.batch.ends)
+		p.inbox.filled.Signal()
+		p.inbox.room.Broadcast()
+	}
 	p.counters.RxInFlight = p.inFlight
 	s.setPorts(slices.DeleteFunc(s.Ports(), func(q *Port) bool { return q == p }))
 	delete(s.names, p.cfg.Name)
