@@ -33,6 +33,13 @@
 // http.Transport.IdleConnTimeout, http.Server.Shutdown. A world that meets a
 // goroutine in one of the first kind ends with an error that names the line.
 //
+// In a world in real time all of this is as with the net package: calls proceed on the
+// goroutines that make them, deadlines are instants of the machine's clock, and the
+// functions of package time may be used. What TCP sends is cut into frames of the port's
+// MTU by the host's link, and what it receives is put together there, as network cards
+// do; so the stack handles up to 64 kB at once, and every frame on the cable is one that
+// a wire would carry.
+//
 // # Names
 //
 // Dial and Listen take IP literals and names of the world's hosts. They never

@@ -80,17 +80,14 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 		return nil, fmt.Errorf("host: %w", err)
 	}
 	h := &Host{name: cfg.Name, addrs: append([]netip.Prefix(nil), cfg.Addrs...), world: w, node: node}
-	l := &link{tags: slices.Clone(cfg.Tags)}
-	if h.port, err = sw.Connect(cfg.Port, l); err != nil {
+	nic, err := h.connect(sw, cfg)
+	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
-	mac := h.port.MAC()
-	l.port, l.mac = h.port, tcpip.LinkAddress(mac[:])
-
 	h.stack = newStack(w, node)
 	node.OnClose(h.stack.Destroy)
 	node.OnMidClose(h.midClose)
-	if err := h.configure(l, cfg); err != nil {
+	if err := h.configure(nic, cfg); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
 	var addrs []netip.Addr
@@ -99,6 +96,26 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 	}
 	node.SetAddrs(addrs)
 	return h, nil
+}
+
+// connect puts the host's port on the switch and returns its link.
+func (h *Host) connect(sw *vswitch.Switch, cfg HostConfig) (stack.LinkEndpoint, error) {
+	l := &link{tags: slices.Clone(cfg.Tags)}
+	var end interface {
+		vswitch.Endpoint
+		stack.LinkEndpoint
+	} = l
+	if h.world.RealTime() {
+		live := &liveLink{link: link{tags: l.tags}}
+		l, end = &live.link, live
+	}
+	var err error
+	if h.port, err = sw.Connect(cfg.Port, end); err != nil {
+		return nil, err
+	}
+	mac := h.port.MAC()
+	l.port, l.mac = h.port, tcpip.LinkAddress(mac[:])
+	return ethernet.New(end), nil
 }
 
 // check says what a stack would not notice, or only when a host already hangs at
@@ -136,9 +153,29 @@ func (cfg *HostConfig) check() error {
 	return nil
 }
 
-// newStack makes a stack all of whose randomness comes from the world's seed and
-// the node's name, and all of whose time is the world's.
+// newStack makes a stack all of whose time is the world's. In virtual time all of its
+// randomness comes from the world's seed and the node's name. In real time it is the
+// machine's: a peer that remembers connections of the run before, as kernels do, must
+// not be asked for the same ones again.
 func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
+	opts := stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{
+			arp.NewProtocol,
+			ipv4.NewProtocolWithOptions(ipv4.Options{}),
+			// No duplicate address detection, router solicitation or MLD: the
+			// addresses are configured, and the wire is silent until someone talks.
+			ipv6.NewProtocolWithOptions(ipv6.Options{}),
+		},
+		TransportProtocols: []stack.TransportProtocolFactory{
+			// Reno computes in integers; CUBIC does not.
+			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+		},
+		Clock:       stackClock{node.StackClock(), w.Start()},
+		HandleLocal: true,
+	}
+	if w.RealTime() {
+		return stack.New(opts)
+	}
 	rng := func(purpose string) *lockedReader {
 		return &lockedReader{r: vswitch.NewRand(w.Seed(), "host", node.Name(), purpose)}
 	}
@@ -149,29 +186,14 @@ func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
 		global := gvrand.Reader
 		gvrand.Reader = rng("ip")
 		defer func() { gvrand.Reader = global }()
-		s = stack.New(stack.Options{
-			NetworkProtocols: []stack.NetworkProtocolFactory{
-				arp.NewProtocol,
-				ipv4.NewProtocolWithOptions(ipv4.Options{}),
-				// No duplicate address detection, router solicitation or MLD: the
-				// addresses are configured, and the wire is silent until someone talks.
-				ipv6.NewProtocolWithOptions(ipv6.Options{}),
-			},
-			TransportProtocols: []stack.TransportProtocolFactory{
-				// Reno computes in integers; CUBIC does not.
-				tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
-			},
-			Clock:       stackClock{node.StackClock(), w.Start()},
-			HandleLocal: true,
-			RandSource:  rng("insecure"),
-			SecureRNG:   rng("secure"),
-		})
+		opts.RandSource, opts.SecureRNG = rng("insecure"), rng("secure")
+		s = stack.New(opts)
 	})
 	return s
 }
 
-func (h *Host) configure(l *link, cfg HostConfig) error {
-	if err := h.stack.CreateNICWithOptions(nicPort, ethernet.New(l), stack.NICOptions{Name: "eth0"}); err != nil {
+func (h *Host) configure(nic stack.LinkEndpoint, cfg HostConfig) error {
+	if err := h.stack.CreateNICWithOptions(nicPort, nic, stack.NICOptions{Name: "eth0"}); err != nil {
 		return errorOf(err)
 	}
 	if err := h.stack.CreateNICWithOptions(nicLoopback, loopback.New(), stack.NICOptions{Name: "lo"}); err != nil {
