@@ -278,3 +278,73 @@ func TestLiveBothDirectionsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestLiveRawInterfaces(t *testing.T) {
+	w := vswitch.NewWorld(vswitch.Config{RealTime: true, WallLimit: time.Minute})
+	defer w.Close()
+	sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw [2]*vnetif.Raw
+	for i := range raw {
+		if raw[i], err = vnetif.NewRaw(sw, vnetif.RawConfig{Port: vswitch.PortConfig{Patience: time.Hour}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const n = 5000 // more than any queue holds
+	frame := func(i int) []byte {
+		f := make([]byte, 60)
+		dst, src := raw[1].MAC(), raw[0].MAC()
+		copy(f, dst[:])
+		copy(f[6:], src[:])
+		binary.BigEndian.PutUint32(f[14:], uint32(i))
+		return f
+	}
+	err = w.Run(context.Background(), func(context.Context) error {
+		sent := make(chan error, 1)
+		go func() {
+			for i := range n {
+				if err := raw[0].WriteFrame(frame(i)); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- nil
+		}()
+		buf := make([]byte, 2000)
+		for i := range n {
+			if k, err := raw[1].ReadFrame(buf); err != nil || !bytes.Equal(buf[:k], frame(i)) {
+				return fmt.Errorf("frame %d: %d bytes, %v", i, k, err)
+			}
+		}
+		if err := <-sent; err != nil {
+			return err
+		}
+		// A listener takes over, and Disconnect wakes who waits.
+		heard := make(chan []byte, 1)
+		raw[1].SetListen(func(f []byte) { heard <- bytes.Clone(f) })
+		if err := raw[0].WriteFrame(frame(7)); err != nil {
+			return err
+		}
+		if f := <-heard; !bytes.Equal(f, frame(7)) {
+			return fmt.Errorf("heard %x", f)
+		}
+		raw[1].SetListen(nil)
+		over := make(chan error)
+		go func() { _, err := raw[1].ReadFrame(buf); over <- err }()
+		if err := raw[1].Disconnect(); err != nil {
+			return err
+		}
+		if err := <-over; !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("ReadFrame after Disconnect: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if st := raw[1].Stats(); st.RxFrames != n+1 || st.RxOverflow != 0 {
+		t.Errorf("%+v", st)
+	}
+}
