@@ -107,33 +107,35 @@ func (c *Compiled) Matched() uint64 { return c.matched }
 func (c *Compiled) Unfit() uint64 { return c.unfit }
 
 // Judge gives the rule's verdict; see [vswitch.Rule].
-func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
+func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict) bool {
 	if !c.rule.where.on(f.From, to) || !c.fits(f) {
-		return vswitch.Verdict{}
+		return false
 	}
 	s, in := c.see(f, to)
 	if a, ok := c.rule.what.(*cut); ok && a.up {
 		in = !in
 	}
 	if !in {
-		return vswitch.Verdict{}
+		return false
 	}
 	c.matched++
 	s.path.frames++
 	s.frame = f
 	hit := c.rule.often.hits(s)
-	var v vswitch.Verdict
 	switch {
 	case c.passing != nil:
-		v = c.passing.pass(s, hit)
+		c.passing.pass(s, hit, v)
 	case hit:
-		v = c.rule.what.verdict(s)
+		c.rule.what.verdict(s, v)
 	}
 	s.frame = nil // the switch's
-	if hit && v.IsZero() && changesBytes(c.rule.what) {
+	if !v.IsZero() {
+		return true
+	}
+	if hit && changesBytes(c.rule.what) {
 		c.unfit++
 	}
-	return v
+	return false
 }
 
 // Cables says whether the rule is about senders' or receivers' cables.
