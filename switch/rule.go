@@ -41,8 +41,9 @@ func (fn RuleFunc) Judge(f *Frame, to *Port, v *Verdict) bool {
 }
 
 // Placed is a [Rule] that says on which kinds of cables it can do anything: it is not
-// asked about the others, which takes time. It is asked for that once, when it is
-// added.
+// asked about the others, which takes time. One that can do nothing on any cable is
+// neither asked nor shown frames ([Watcher]), and costs a frame nothing; of a [Gate]
+// that is about Judge, not about Refuse. It is asked for that once, when it is added.
 type Placed interface {
 	Rule
 	Cables() (sender, receivers bool)
