@@ -3,6 +3,7 @@ package faults
 import (
 	"time"
 
+	"github.com/vnreplay/vnreplay/filter"
 	"github.com/vnreplay/vnreplay/switch"
 )
 
@@ -15,9 +16,11 @@ type Compiled struct {
 	key     string // of the rule
 	draws   bool
 	ever    bool // in force whenever it is on
+	timed   bool // its chain goes by time
 	odds    bool // it does something to the frames that a mere probability hits, and to no others
 	idle    bool
-	passing *reorder // a "reorder ahead", which does something to frames that are not hit
+	expr    *filter.Filter // of the frames it is about; nil: all
+	passing *reorder       // a "reorder ahead", which does something to frames that are not hit
 	unfit   uint64
 
 	start   time.Time // of the world's clock
@@ -42,7 +45,7 @@ type fit struct {
 type subject struct {
 	frame *vswitch.Frame
 	path  *path
-	at    time.Duration // since the world's start
+	at    time.Duration // since the world's start, if the rule is timed
 	flow  *flowState    // if the rule draws
 }
 
@@ -94,14 +97,18 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 		draws: r.often.draws() || r.what.draws(),
 		ever:  r.when.ever(),
 		idle:  r.Idle(),
+		expr:  r.where.frames,
 		fit:   &fit{},
 		paths: make(map[[2]string]*path),
 	}
 	if a, ok := r.what.(*reorder); ok && a.isAhead {
 		c.passing = a
 	}
-	if p, ok := r.often.(probability); ok {
-		c.odds = p.draws() && p.corr.rho == 0 && c.passing == nil
+	switch f := r.often.(type) {
+	case probability:
+		c.odds = f.draws() && f.corr.rho == 0 && c.passing == nil
+	case *markov:
+		c.timed = f.step > 0
 	}
 	return c
 }
@@ -130,12 +137,14 @@ func (c *Compiled) Unfit() uint64 { return c.unfit }
 // Judge gives the rule's verdict; see [vswitch.Rule].
 func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict) bool {
 	p := c.path(f.From, to)
-	if p == nil || !c.fits(f) {
+	if p == nil || c.expr != nil && !c.fits(f) {
 		return false
 	}
-	var flow *flowState
+	flow := p.flow
 	if c.draws {
-		flow = c.flows.of(p, f.Data)
+		if flow == nil || len(f.Data) < markLen || markOf(f.Data) != flow.mark {
+			flow = c.flows.of(p, f.Data)
+		}
 		flow.n++
 	}
 	if !c.ever && !c.inForce(f) {
@@ -146,7 +155,10 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict)
 		return false // which is so for most frames
 	}
 	s := &c.asked
-	s.frame, s.path, s.flow, s.at = f, p, flow, f.At.Sub(c.start)
+	s.frame, s.path, s.flow = f, p, flow
+	if c.timed {
+		s.at = f.At.Sub(c.start)
+	}
 	hit := c.rule.often.hits(s)
 	switch {
 	case c.passing != nil:
@@ -190,7 +202,7 @@ func (c *Compiled) Cables() (sender, receivers bool) {
 // and counts later does not depend on that; see [vswitch.Watcher].
 func (c *Compiled) Watch(f *vswitch.Frame, to *vswitch.Port) {
 	p := c.path(f.From, to)
-	if p == nil || !c.fits(f) {
+	if p == nil || c.expr != nil && !c.fits(f) {
 		return
 	}
 	if c.draws {
@@ -211,14 +223,10 @@ func changesBytes(a action) bool {
 	return false
 }
 
-// fits reports whether the frame is one the rule is about.
+// fits reports whether the rule's expression, which it has, matches the frame.
 func (c *Compiled) fits(f *vswitch.Frame) bool {
-	w := &c.rule.where
-	if w.frames == nil {
-		return true
-	}
 	if f.Seq == 0 || f.Seq != c.fit.seq {
-		*c.fit = fit{f.Seq, w.fits(f.Data)}
+		*c.fit = fit{f.Seq, c.expr.Match(f.Data)}
 	}
 	return c.fit.ok
 }
@@ -226,14 +234,14 @@ func (c *Compiled) fits(f *vswitch.Frame) bool {
 // shareFit makes the rule one of those that ask once for a frame whether it matches
 // their expression. They are on one switch.
 func (c *Compiled) shareFit(fits map[string]*fit) {
-	if c.rule.frames == nil {
+	if c.expr == nil {
 		return
 	}
-	expr := c.rule.frames.String()
-	if fits[expr] == nil {
-		fits[expr] = c.fit
+	text := c.expr.String()
+	if fits[text] == nil {
+		fits[text] = c.fit
 	}
-	c.fit = fits[expr]
+	c.fit = fits[text]
 }
 
 // path returns the state of the path between two ports, or nil if that is none the
@@ -242,6 +250,10 @@ func (c *Compiled) path(from, to *vswitch.Port) *path {
 	if l := c.cables.last; l != nil && l.from == from && l.to == to {
 		return l.path
 	}
+	return c.otherPath(from, to)
+}
+
+func (c *Compiled) otherPath(from, to *vswitch.Port) *path {
 	cable, known := c.cables.find(from, to)
 	if !known {
 		*cable = cableOf{from: from, to: to, path: c.pathOf(from, to)}

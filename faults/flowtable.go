@@ -25,10 +25,10 @@ type flowState struct {
 // mark is all bytes of a frame on which its flow depends, if it is of the usual
 // kind: see markOf. Two such frames are of one flow if their marks are equal, which
 // takes less time to see than flowOf takes.
-type mark [3]uint64
+type mark struct{ kind, source, rest uint64 }
 
 // unmarked is the mark of no frame.
-var unmarked = mark{^uint64(0)}
+var unmarked = mark{kind: ^uint64(0)}
 
 // markLen is the least length of a frame that has a mark.
 const markLen = 38
@@ -37,52 +37,70 @@ const markLen = 38
 // with a header of 20 bytes, not a later fragment, of a protocol with ports. Of other
 // frames it returns something, which equals no such mark.
 //
-// The words are the version and header length and the fragment offset, with the
-// EtherType; the protocol and the source; the destination and the ports.
+// The words are the EtherType, the version and header length, and the fragment
+// offset; the protocol and the source; the destination and the ports.
 func markOf(data []byte) mark {
-	le := binary.LittleEndian
-	_ = data[markLen-1]
+	d := (*[markLen]byte)(data)
 	return mark{
-		le.Uint64(data[14:])&0xff1f_0000_0000_00ff | uint64(le.Uint16(data[12:]))<<8,
-		le.Uint64(data[22:]) & 0xffff_ffff_0000_ff00,
-		le.Uint64(data[30:]),
+		binary.LittleEndian.Uint64(d[14:])&0xff1f_0000_0000_00ff | uint64(binary.LittleEndian.Uint16(d[12:]))<<8,
+		binary.LittleEndian.Uint64(d[22:]) & 0xffff_ffff_0000_ff00,
+		binary.LittleEndian.Uint64(d[30:]),
 	}
 }
 
 // usual reports whether the mark says that the frame is one for which it is meant.
 func (m *mark) usual() bool {
 	const untaggedIPv4 = 0x45 | 0x0008<<8 // and no fragment offset
-	return m[0] == untaggedIPv4 && hasPorts(byte(m[1]>>8))
+	return m.kind == untaggedIPv4 && hasPorts(byte(m.source>>8))
 }
 
 // flowTable is the flows of a rule: a hash table with open addressing, at most half
 // full. What it hashes with is another in each process, so that no traffic can be
 // made up that is slow to look up; nothing depends on it but the time that takes.
 type flowTable struct {
-	slots []*flowState // a power of two, or none
-	n     int
-	free  []flowState // room for those to come
-	spare flowState   // one that is alone
-	keys  [4]uint64
+	slots  []*flowState // a power of two, or none
+	n      int
+	marked []*flowState // those met last, by their marks: as many places
+	free   []flowState  // room for those to come
+	spare  flowState    // one that is alone
+	keys   [4]uint64
 }
 
 // of returns the flow of a frame on path p.
 func (t *flowTable) of(p *path, data []byte) *flowState {
-	m := unmarked
-	if len(data) >= markLen {
-		if m = markOf(data); p.flow != nil && m == p.flow.mark {
-			return p.flow
-		}
-		if !m.usual() {
-			m = unmarked
+	if len(data) < markLen {
+		return t.find(p, flowOf(data))
+	}
+	m := markOf(data)
+	if p.flow != nil && p.flow.mark == m {
+		return p.flow
+	}
+	if len(t.marked) > 0 {
+		for _, s := range t.places(p, m) {
+			if s != nil && s.mark == m && s.path == p {
+				p.flow = s
+				return s
+			}
 		}
 	}
 	s := t.find(p, flowOf(data))
-	if !s.alone {
+	if m.usual() && !s.alone {
 		s.mark = m
-		p.flow = s
+		places := t.places(p, m)
+		copy(places[1:], places) // the one that is there longest makes room
+		places[0] = s
 	}
 	return s
+}
+
+// ways is how many places there are in which a flow can be among those met last.
+const ways = 4
+
+// places are where the flow with a mark is among those met last, if it is there.
+func (t *flowTable) places(p *path, m mark) []*flowState {
+	h := mix(m.source^t.keys[0], m.rest^t.keys[1]^p.number)
+	i := h & uint64(len(t.marked)-1) &^ (ways - 1)
+	return t.marked[i : i+ways : i+ways]
 }
 
 // find returns the flow, which is counted apart from now on if there is room.
@@ -90,12 +108,20 @@ func (t *flowTable) find(p *path, f flow) *flowState {
 	if p.flow != nil && p.flow.flow == f {
 		return p.flow
 	}
+	s := t.look(p, f)
+	if !s.alone {
+		p.flow = s
+	}
+	return s
+}
+
+func (t *flowTable) look(p *path, f flow) *flowState {
 	if len(t.slots) == 0 {
 		seed := maphash.MakeSeed()
 		for i := range t.keys {
 			t.keys[i] = maphash.Comparable(seed, i)
 		}
-		t.slots = make([]*flowState, 8)
+		t.slots, t.marked = make([]*flowState, 8), make([]*flowState, 8)
 	}
 	slot := t.slot(p, &f)
 	if *slot != nil {
@@ -123,7 +149,7 @@ func (t *flowTable) find(p *path, f flow) *flowState {
 
 func (t *flowTable) grow() {
 	old := t.slots
-	t.slots = make([]*flowState, 2*len(old))
+	t.slots, t.marked = make([]*flowState, 2*len(old)), make([]*flowState, 2*len(old))
 	for _, s := range old {
 		if s != nil {
 			*t.slot(s.path, &s.flow) = s
