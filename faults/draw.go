@@ -19,7 +19,8 @@ import (
 //	word(j) = SipHash-2-4(K2, F, i, j)   of the i-th frame (from 1) of the flow
 //
 // the messages being 64-bit words, little-endian. word(0) decides a probability;
-// the words after it choose bits to flip.
+// the words after it choose bits to flip. When they are computed is nobody's
+// business: see ahead.
 
 const drawLabel = "vnreplay/faults/1"
 
