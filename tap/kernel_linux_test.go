@@ -247,29 +247,6 @@ func TestErrorsOfOpen(t *testing.T) {
 	}
 }
 
-// openEnv makes the test binary open the specs in it, print what comes of it, and end.
-const openEnv = "VNREPLAY_TAP_TEST_OPEN"
-
-func TestMain(m *testing.M) {
-	if specs := os.Getenv(openEnv); specs != "" {
-		for _, spec := range strings.Fields(specs) {
-			dev, err := tap.Open(spec)
-			var denied *tap.PrivilegeError
-			switch {
-			case errors.As(err, &denied):
-				os.Stdout.WriteString("denied: " + denied.Command + "\n")
-			case err != nil:
-				os.Stdout.WriteString("error: " + err.Error() + "\n")
-			default:
-				os.Stdout.WriteString("open: " + dev.Name() + "\n")
-				dev.Close()
-			}
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
 // asNobody has the test binary open devices without any privilege.
 func asNobody(t *testing.T, ns *namespace, wrap []string, specs ...string) string {
 	t.Helper()
