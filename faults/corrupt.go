@@ -129,28 +129,30 @@ func (a *corrupt) options() []string {
 	return words
 }
 
-func (a *corrupt) verdict(s *subject) vswitch.Verdict {
+func (a *corrupt) verdict(s *subject, v *vswitch.Verdict) {
 	data := s.frame.Data
-	edits := a.edits(data, &s.draw)
+	edits := a.edits(data, s)
 	if a.fixsum && edits != nil {
 		fixed := applied(data, edits)
 		fixChecksums(fixed)
 		edits = diff(0, data, fixed)
 	}
-	return vswitch.Verdict{Edits: edits}
+	v.Edits = edits
 }
 
 // edits are what is done before any checksum is made right.
-func (a *corrupt) edits(data []byte, d *draw) []vswitch.Edit {
+func (a *corrupt) edits(data []byte, s *subject) []vswitch.Edit {
 	switch {
 	case a.patches != nil:
 		return applyPatches(a.patches, data)
 	case a.fields != nil:
 		return applyChanges(a.fields, data)
-	case a.in != nil:
-		return flipBitsIn(data, *a.in, a.bits, d)
 	}
-	return flipBits(data, a.bits, d)
+	d := s.draw()
+	if a.in != nil {
+		return flipBitsIn(data, *a.in, a.bits, &d)
+	}
+	return flipBits(data, a.bits, &d)
 }
 
 func (a *corrupt) says() string {
