@@ -32,6 +32,9 @@ type Compiled struct {
 	asked   subject // about which the rule is asked now; here, so that it is not allocated for each frame
 }
 
+// String returns the rule's text: recordings that it is added to during a run tell it.
+func (c *Compiled) String() string { return c.rule.String() }
+
 // fit is whether a frame is one the rule is about: it is asked about several cables.
 type fit struct {
 	seq uint64
