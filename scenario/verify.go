@@ -16,6 +16,10 @@ import (
 // Compare with [errors.Is].
 var ErrNoScenario = errors.New("carries no scenario")
 
+// ErrRealTime: a recording was made in real time, so that running it again would give
+// another one. Compare with [errors.Is].
+var ErrRealTime = errors.New("was recorded in real time")
+
 // Verification is the outcome of [Verify].
 type Verification struct {
 	File string
@@ -36,7 +40,7 @@ type Verification struct {
 // recordings. The scenario in a file from a stranger is held to the same limits
 // as any, and names no files.
 //
-// The error is one of reading the file (package pcap), [ErrNoScenario], an
+// The error is one of reading the file (package pcap), [ErrNoScenario], [ErrRealTime], an
 // [*Error] in the scenario that it carries, or one of [Run]. Failed expectations
 // are none: the recorded run may have had the same.
 func Verify(ctx context.Context, path string, opts Options) (*Verification, error) {
@@ -72,6 +76,10 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 	}
 	defer r.Close()
 	meta, ok := r.Meta()
+	if ok && meta.Clock == "real" {
+		return nil, 0, 0, fmt.Errorf("%s %w, and only virtual time repeats: play one side of it with vnreplay replay, "+
+			"or break the same frames of a scenario with vnreplay faults extract", path, ErrRealTime)
+	}
 	if !ok || meta.Scenario == "" {
 		return nil, 0, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
 	}
@@ -83,7 +91,7 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 		return nil, 0, 0, err
 	}
 	if meta.Clock != "virtual" {
-		return nil, 0, 0, fmt.Errorf("%s was recorded in %s time: only runs in virtual time repeat", path, meta.Clock)
+		return nil, 0, 0, fmt.Errorf("%s was recorded in %q time, which this version does not know", path, meta.Clock)
 	}
 	now := Versions()
 	for _, part := range []struct{ what, then, now string }{

@@ -56,12 +56,15 @@ func (r *InstalledRule) Name() string { return r.name }
 func (r *InstalledRule) Rule() Rule { return r.rule }
 
 // Counts returns what the rule did so far. Call it when the world is not running,
-// or from what its loop calls.
+// or from what its loop calls; in real time from [Switch.Inspect].
 func (r *InstalledRule) Counts() RuleCounts {
 	c := r.counts
 	c.Refused = r.refused.Load()
 	return c
 }
+
+// On reports whether the rule is turned on. Call it where Counts may be called.
+func (r *InstalledRule) On() bool { return !r.off }
 
 // Remove takes the rule off its switch for good. It may be called more than once.
 func (r *InstalledRule) Remove() {

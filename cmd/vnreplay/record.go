@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/vnreplay/vnreplay/live"
+)
+
+func recordCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "record",
+		Usage:     "record a switch in real time: TAP, QEMU, packet, VXLAN ports",
+		UsageText: "vnreplay record [FILE] --port PORT... [-w FILE] [FLAGS]",
+		Description: "Runs a switch in real time until Ctrl-C or a limit; both end it with exit\n" +
+			"status 0, its recording whole. A second Ctrl-C ends it at once. FILE has the\n" +
+			"same flags as YAML, without dashes; what is given here counts, or is added.\n\n" +
+			"PORT is [NAME=]KIND:..., with ,latency=5ms ,rate=10mbit ,queue=64p ,mac= :\n" +
+			"  tap:vnr0           a TAP device      packet:eth0        an interface\n" +
+			"  qemu:unix:PATH     -netdev stream    qemu-dgram:local=  -netdev dgram\n" +
+			"  unixgram:PATH      vfkit             stdio:             length, frame\n" +
+			"  vxlan:42@LOCAL     RFC 7348          host:10.0.0.2/24[=APP]\n" +
+			"APP is echo-server, udp-echo-server, bulk-server (all with @PORT if wanted)\n" +
+			"or http-server[@PORT]:/PATH=FILE (or a directory); several with +.\n\n" +
+			"Example: vnreplay record --port tap:vnr0 -w lab.pcapng \\\n" +
+			"           --port web=host:10.77.0.1/24=http-server:/=public \\\n" +
+			"           --fault 'drop 2% from web'",
+		Flags:  recordFlags(),
+		Action: record,
+	}
+}
+
+func recordFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "port", Usage: "a `PORT` of the switch; repeat it"},
+		&cli.BoolFlag{Name: "hub", Usage: "send every frame to all other ports"},
+		&cli.StringSliceFlag{Name: "fault", Usage: "break frames by `RULE`; may be repeated"},
+		&cli.StringFlag{Name: "faults", Usage: "take rules from `FILE`, one a line"},
+		&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed of what rules draw: `N`"},
+		&cli.StringFlag{Name: "w", Usage: "write the recording to `FILE` (-: standard output)"},
+		&cli.DurationFlag{Name: "limit-time", Usage: "end after `TIME`"},
+		&cli.Uint64Flag{Name: "limit-frames", Usage: "end after `N` frames"},
+		&cli.StringFlag{Name: "limit-bytes", Usage: "end after frames of `SIZE` (10MB)"},
+		jsonFlag,
+	}
+}
+
+// recorder is one call of the verb record.
+type recorder struct {
+	cfg   live.Config
+	json  bool
+	stdio bool // a port has the standard streams
+
+	stdout, stderr io.Writer
+}
+
+// recordGrace is how long a recording that is told to end has for that: what waits to
+// be written is written.
+const recordGrace = 5 * time.Second
+
+func record(c *cli.Context) error {
+	r, err := readRecorder(c)
+	if err != nil {
+		return err
+	}
+	return r.run(c.Context)
+}
+
+func (r *recorder) run(ctx context.Context) error {
+	ctx, g := newGuard(ctx, r.stderr, recordGrace)
+	defer g.stop()
+	line := newStatusLine(r.stderr)
+	r.cfg.Notice = line.notice
+	sw, err := live.Start(r.cfg)
+	if err != nil {
+		return err
+	}
+	if file := sw.Status().Recording.File; file != "" {
+		g.leaves(file)
+	}
+	line.watch(sw)
+	err = sw.Run(ctx)
+	line.clear()
+	if cerr := sw.Close(); err == nil {
+		err = cerr
+	}
+	if werr := r.print(sw.Status(), err); werr != nil && err == nil {
+		err = werr
+	}
+	return err
+}
+
+// out is where the summary goes.
+func (r *recorder) out() io.Writer {
+	if r.cfg.Recording.File == "-" || r.stdio {
+		return r.stderr
+	}
+	return r.stdout
+}
+
+func (r *recorder) print(st live.Status, err error) error {
+	if r.json {
+		out := recordOutcome{Status: st}
+		if err != nil {
+			out.Error = oneLine(err)
+		}
+		return writeJSON(r.out(), out)
+	}
+	_, werr := io.WriteString(r.out(), recordText(st, err))
+	return werr
+}
+
+// recordOutcome is what record --json prints.
+type recordOutcome struct {
+	live.Status
+	Error string `json:"error,omitempty"`
+}
