@@ -13,7 +13,7 @@ import (
 func recordCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "record",
-		Usage:     "record a switch in real time: TAP, QEMU, packet, VXLAN ports",
+		Usage:     "run a switch in real time with TAP, QEMU and other ports",
 		UsageText: "vnreplay record [FILE] --port PORT... [-w FILE] [FLAGS]",
 		Description: "Runs a switch in real time until Ctrl-C or a limit; both end it with exit\n" +
 			"status 0, its recording whole. A second Ctrl-C ends it at once. FILE has the\n" +
