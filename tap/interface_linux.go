@@ -21,6 +21,7 @@ type iface struct {
 	mtu       int
 	mac       vswitch.MAC
 	txDropped uint64
+	tunHeads  bool // a TUN or TAP device that puts something before each frame
 }
 
 var errNoInterface = errors.New("there is no such interface")
@@ -115,9 +116,43 @@ func parseLink(msg *syscall.NetlinkMessage) (iface, error) {
 			i.mac = vswitch.MAC(a.Value)
 		case a.Attr.Type == unix.IFLA_STATS64 && len(a.Value) >= txDroppedAt+8:
 			i.txDropped = binary.NativeEndian.Uint64(a.Value[txDroppedAt:])
+		case a.Attr.Type&^unix.NLA_F_NESTED == unix.IFLA_LINKINFO:
+			i.tunHeads = tunHeads(a.Value)
 		}
 	}
 	return i, nil
+}
+
+// tunHeads looks for the packet information and the virtio head in what the kernel says about
+// the kind of an interface.
+func tunHeads(info []byte) (found bool) {
+	const tunPI, tunVnetHeader = 4, 5 // IFLA_TUN_PI, IFLA_TUN_VNET_HDR of linux/if_link.h
+	isTun := false
+	attributes(info, func(kind int, value []byte) {
+		switch kind {
+		case unix.IFLA_INFO_KIND:
+			isTun = string(value[:clen(value)]) == "tun"
+		case unix.IFLA_INFO_DATA:
+			attributes(value, func(kind int, value []byte) {
+				if (kind == tunPI || kind == tunVnetHeader) && len(value) > 0 && value[0] != 0 {
+					found = true
+				}
+			})
+		}
+	})
+	return found && isTun
+}
+
+// attributes calls f for each attribute of a nest.
+func attributes(b []byte, f func(kind int, value []byte)) {
+	for len(b) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return
+		}
+		f(int(binary.NativeEndian.Uint16(b[2:])&^unix.NLA_F_NESTED), b[unix.SizeofRtAttr:n])
+		b = b[min((n+3)&^3, len(b)):]
+	}
 }
 
 // setInterface changes the MTU, unless it is 0, and sets an interface up if that is wanted.

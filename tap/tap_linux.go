@@ -42,11 +42,15 @@ func openTAP(spec, name string, mtu int, up bool) (Device, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", spec, &os.PathError{Op: "open", Path: tunPath, Err: err})
 	}
-	if err := attachTAP(spec, fd, name); err != nil {
-		unix.Close(fd)
-		return nil, err
+	err = attachTAP(spec, fd, name)
+	if err == nil {
+		var dev Device
+		if dev, err = newTAP(spec, fd, name, mtu, up); err == nil {
+			return dev, nil
+		}
 	}
-	return newTAP(spec, fd, name, mtu, up)
+	unix.Close(fd)
+	return nil, err
 }
 
 // attachTAP makes fd the file of the TAP device of a name.
@@ -75,7 +79,8 @@ func attachTAP(spec string, fd int, name string) error {
 	return nil
 }
 
-// openTAPFile takes an open TAP device over: the descriptor is the device's.
+// openTAPFile takes an open TAP device over: unless there is an error, the descriptor is
+// the device's from then on.
 func openTAPFile(spec string, fd, mtu int) (Device, error) {
 	ifr, err := unix.NewIfreq("")
 	if err != nil {
@@ -86,7 +91,7 @@ func openTAPFile(spec string, fd, mtu int) (Device, error) {
 	}
 	const wanted, unwanted = unix.IFF_TAP | unix.IFF_NO_PI, unix.IFF_VNET_HDR
 	if flags := ifr.Uint16(); flags&wanted != wanted || flags&unwanted != 0 {
-		return nil, fmt.Errorf("%s: %s has flags %#04x: want IFF_TAP and IFF_NO_PI, and not IFF_VNET_HDR", spec, ifr.Name(), flags)
+		return nil, wrongFlags(spec, ifr.Name())
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec, os.NewSyscallError("fcntl", err))
@@ -95,21 +100,19 @@ func openTAPFile(spec string, fd, mtu int) (Device, error) {
 	return newTAP(spec, fd, ifr.Name(), mtu, false)
 }
 
-// newTAP takes fd over, also if there is an error.
+func wrongFlags(spec, name string) error {
+	return fmt.Errorf("%s: %s is not as it should be: want IFF_TAP and IFF_NO_PI, and not IFF_VNET_HDR", spec, name)
+}
+
+// newTAP makes a device of an attached fd, which stays the caller's if there is an error.
 func newTAP(spec string, fd int, name string, mtu int, up bool) (Device, error) {
 	t := &tapDevice{spec: spec}
-	err := t.configure(fd, name, mtu, up)
-	if err != nil {
-		unix.Close(fd)
+	if err := t.configure(fd, name, mtu, up); err != nil {
 		return nil, err
 	}
 	// Only now that it has a device can the descriptor be waited for.
 	t.file = os.NewFile(uintptr(fd), tunPath)
-	if t.raw, err = t.file.SyscallConn(); err != nil {
-		t.file.Close()
-		t.ask.close()
-		return nil, fmt.Errorf("%s: %w", spec, err)
-	}
+	t.raw, _ = t.file.SyscallConn() // there is a file, so there is no error
 	return t, nil
 }
 
@@ -128,6 +131,10 @@ func (t *tapDevice) configure(fd int, name string, mtu int, up bool) (err error)
 	}()
 	if t.link, err = t.ask.byName(name); err != nil {
 		return fmt.Errorf("%s: %s: %w", t.spec, name, err)
+	}
+	if t.link.tunHeads {
+		// TUNGETIFF does not tell: IFF_NO_PI and IFF_NOFILTER are one number.
+		return wrongFlags(t.spec, name)
 	}
 	if mtu == t.link.mtu {
 		mtu = 0
