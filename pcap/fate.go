@@ -26,6 +26,7 @@ import (
 //	vnr.lost=queue|down|mtu|reserved [at=server]      lost for another cause than a rule
 //	vnr.queued=1.2ms,2.4ms at=server                  how much later the copies arrived
 //	vnr.change=off rule=2:loss time=2026-01-01T00:00:01.5Z
+//	vnr.change=added rule=5 time=… text=drop 2%       the text is the rest of it
 //	vnr.change=down port=server time=…                up, down: of the port's cable
 //
 // The last two are about no frame: somebody changed a rule (added, removed, on,
@@ -123,6 +124,7 @@ type Change struct {
 	Rule int // the rule that was changed: its number and name
 	Name string
 	Port string // or the port whose cable was; "" for a change of a rule
+	Text string // of a rule that was added, if it can tell it
 }
 
 // maxClause is where a list of names or bytes is continued in a further clause;
@@ -201,8 +203,19 @@ func (c *Change) append(b []byte) []byte {
 		b = strconv.AppendInt(append(b, " rule="...), int64(c.Rule), 10)
 		b = appendName(b, ":", c.Name)
 	}
-	return c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
+	b = c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
+	if c.Text != "" {
+		b = append(append(b, changeText...), metaValue(c.Text)...)
+	}
+	return b
 }
+
+// changeText begins the text of a rule in a clause, which is the rest of it.
+const changeText = " text="
+
+// maxText is how much of a rule's text stands in a clause, in bytes; a byte may be
+// written as four.
+const maxText = maxClause / 4
 
 func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 	head := func() {
