@@ -8,7 +8,6 @@ import (
 
 	"github.com/vnreplay/vnreplay/apps"
 	"github.com/vnreplay/vnreplay/faults"
-	"github.com/vnreplay/vnreplay/pcap"
 	vswitch "github.com/vnreplay/vnreplay/switch"
 )
 
@@ -63,14 +62,6 @@ type Limit struct {
 	Time   time.Duration
 	Frames uint64
 	Bytes  uint64 // of frames, with their Ethernet headers
-}
-
-// Recording says where the recording of a switch goes.
-type Recording struct {
-	// Meta describes the run. Seed, Clock and Rules are filled in.
-	Meta pcap.Meta
-	// File is its name; see pcap.CreateFile. Empty: no file.
-	File string
 }
 
 // check says what is wrong before anything is opened.

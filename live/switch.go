@@ -18,6 +18,8 @@ const (
 	EndTime    = "time limit"
 	EndFrames  = "frame limit"
 	EndBytes   = "byte limit"
+	EndReader  = "the reader of the recording went away" // of a pipe
+	EndFailed  = "failed"                                // Run's error says why
 )
 
 // ErrEnded: the switch does not run any more. Compare with [errors.Is].
@@ -49,14 +51,17 @@ type Switch struct {
 // (*faults.PortError), or of the recording; nothing is left open then.
 //
 // A switch that was started has to be closed.
-func Start(cfg Config) (_ *Switch, err error) {
+//
+// It waits, until ctx ends, only for the reader of a named pipe; once it has returned, ctx
+// is of no consequence.
+func Start(ctx context.Context, cfg Config) (_ *Switch, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	s := &Switch{cfg: cfg, began: time.Now()}
-	ctx, cancel := context.WithCancelCause(context.Background())
+	runs, cancel := context.WithCancelCause(context.Background())
 	var once sync.Once
-	s.ctx, s.stop = ctx, func(why string) {
+	s.ctx, s.stop = runs, func(why string) {
 		once.Do(func() { cancel(end{why}) })
 	}
 	defer func() {
@@ -73,7 +78,7 @@ func Start(cfg Config) (_ *Switch, err error) {
 		}
 		s.ports = append(s.ports, p)
 	}
-	if s.rec, err = newRecording(cfg); err != nil {
+	if s.rec, err = newRecording(ctx, s.cfg); err != nil {
 		return nil, err
 	}
 	s.meter = &meter{next: s.rec, limit: cfg.Limit, stop: s.stop}
@@ -93,6 +98,7 @@ func Start(cfg Config) (_ *Switch, err error) {
 	for _, in := range installed {
 		s.rules = append(s.rules, &rule{Installed: in})
 	}
+	s.rec.serve()
 	return s, nil
 }
 
@@ -117,19 +123,33 @@ func (s *Switch) Run(ctx context.Context) error {
 		defer time.AfterFunc(s.cfg.Limit.Time, func() { s.stop(EndTime) }).Stop()
 	}
 	s.watch.Go(s.observe)
+	s.watch.Go(func() {
+		select {
+		case <-s.rec.Failed(): // also when nothing happens on the switch
+			s.stop(EndFailed)
+		case <-s.ctx.Done():
+		}
+	})
 	err := s.world.Run(s.ctx, func(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	})
-	why := end{"failed"}
+	s.stop(EndFailed)
+	why := end{}
 	errors.As(context.Cause(s.ctx), &why)
-	s.stop("failed")
-	s.mu.Lock()
-	s.ended, s.took = why.why, time.Since(s.began)
-	s.mu.Unlock()
+	took := time.Since(s.began)
 	s.closeDevices()
 	s.watch.Wait()
-	return errors.Join(err, s.rec.Close())
+	if rerr := s.rec.Close(); rerr != nil {
+		err, why = rerr, end{EndFailed} // the world's error is this one, or came of it
+		if isReaderGone(rerr) {
+			err, why = nil, end{EndReader}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended, s.took = why.why, took
+	return err
 }
 
 // Stop ends the run. It does not wait and may be called at any time.
@@ -141,7 +161,13 @@ func (s *Switch) Close() error {
 	s.closeDevices()
 	err := s.world.Close()
 	s.watch.Wait()
-	return errors.Join(err, s.rec.Close())
+	if rerr := s.rec.Close(); rerr != nil && !isReaderGone(rerr) {
+		return rerr
+	}
+	if s.rec.Err() != nil {
+		return nil // of which the world's came
+	}
+	return err
 }
 
 // abandon takes back a start that failed.
@@ -152,7 +178,7 @@ func (s *Switch) abandon() {
 	}
 	s.watch.Wait()
 	if s.rec != nil {
-		s.rec.abandon()
+		s.rec.giveUp()
 	}
 }
 

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"io"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/vnreplay/vnreplay/live"
+	"github.com/vnreplay/vnreplay/live/control"
 )
 
 func recordCommand() *cli.Command {
@@ -41,6 +44,12 @@ func recordFlags() []cli.Flag {
 		&cli.StringFlag{Name: "faults", Usage: "take rules from `FILE`, one a line"},
 		&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed of what rules draw: `N`"},
 		&cli.StringFlag{Name: "w", Usage: "write the recording to `FILE` (-: standard output)"},
+		&cli.StringFlag{Name: "on-full", Usage: "where the file is too slow: `wait|drop` frames (wait)"},
+		&cli.StringFlag{Name: "listen", Usage: "stream to who connects to `tcp:HOST:PORT`"},
+		&cli.StringFlag{Name: "rotate-size", Usage: "begin a file when one has `SIZE` (100MB)"},
+		&cli.DurationFlag{Name: "rotate-time", Usage: "begin a file when one covers `TIME`"},
+		&cli.Uint64Flag{Name: "rotate-files", Usage: "keep the newest `N` files"},
+		&cli.StringFlag{Name: "control", Usage: "socket for vnreplay ctl: `PATH`"},
 		&cli.DurationFlag{Name: "limit-time", Usage: "end after `TIME`"},
 		&cli.Uint64Flag{Name: "limit-frames", Usage: "end after `N` frames"},
 		&cli.StringFlag{Name: "limit-bytes", Usage: "end after frames of `SIZE` (10MB)"},
@@ -50,9 +59,10 @@ func recordFlags() []cli.Flag {
 
 // recorder is one call of the verb record.
 type recorder struct {
-	cfg   live.Config
-	json  bool
-	stdio bool // a port has the standard streams
+	cfg     live.Config
+	json    bool
+	stdio   bool   // a port has the standard streams
+	control string // path of the socket, or ""
 
 	stdout, stderr io.Writer
 }
@@ -70,17 +80,26 @@ func record(c *cli.Context) error {
 }
 
 func (r *recorder) run(ctx context.Context) error {
+	// What a pipe's reader leaves is an error of the recording, not the end of the process.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, g := newGuard(ctx, r.stderr, recordGrace)
 	defer g.stop()
-	line := newStatusLine(r.stderr)
-	r.cfg.Notice = line.notice
-	sw, err := live.Start(r.cfg)
+	server, err := control.Listen(r.control)
 	if err != nil {
 		return err
 	}
-	if file := sw.Status().Recording.File; file != "" {
-		g.leaves(file)
+	defer server.Close()
+	g.discards(server.Path())
+	line := newStatusLine(r.stderr)
+	r.cfg.Notice = line.notice
+	sw, err := live.Start(ctx, r.cfg)
+	if err != nil {
+		return err
 	}
+	for _, path := range paths(sw.Status().Recording) {
+		g.leaves(path)
+	}
+	server.Serve(sw)
 	line.watch(sw)
 	err = sw.Run(ctx)
 	line.clear()
@@ -91,6 +110,19 @@ func (r *recorder) run(ctx context.Context) error {
 		err = werr
 	}
 	return err
+}
+
+// paths are the files of a recording that there are.
+func paths(rec live.RecordingStatus) (paths []string) {
+	if rec.File != "" && rec.File != "-" {
+		paths = append(paths, rec.File)
+	}
+	for _, f := range rec.Files {
+		if !f.Removed {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
 }
 
 // out is where the summary goes.

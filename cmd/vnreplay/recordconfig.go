@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,12 @@ type recordFile struct {
 	Faults      string                `yaml:"faults"`
 	Seed        *scenario.Number      `yaml:"seed"`
 	W           string                `yaml:"w"`
+	OnFull      string                `yaml:"on-full"`
+	Listen      string                `yaml:"listen"`
+	RotateSize  scenario.Size         `yaml:"rotate-size" least:"1B"`
+	RotateTime  scenario.Duration     `yaml:"rotate-time" least:"1ns"`
+	RotateFiles scenario.Number       `yaml:"rotate-files" least:"1"`
+	Control     string                `yaml:"control"`
 	LimitTime   scenario.Duration     `yaml:"limit-time" least:"1ns"`
 	LimitFrames scenario.Number       `yaml:"limit-frames" least:"1"`
 	LimitBytes  scenario.Size         `yaml:"limit-bytes" least:"1B"`
@@ -107,33 +114,66 @@ func (r *recorder) readFlags(c *cli.Context, f *recordFile) error {
 	if c.IsSet("seed") {
 		r.cfg.Seed = c.Uint64("seed")
 	}
-	r.cfg.Recording.File = f.W
-	if c.IsSet("w") {
-		r.cfg.Recording.File = c.String("w")
+	for name, to := range map[string]*string{"w": &f.W, "on-full": &f.OnFull, "listen": &f.Listen, "control": &f.Control} {
+		if c.IsSet(name) {
+			*to = c.String(name)
+		}
 	}
+	for name, to := range map[string]*scenario.Duration{"limit-time": &f.LimitTime, "rotate-time": &f.RotateTime} {
+		if c.IsSet(name) {
+			*to = scenario.Duration(c.Duration(name))
+		}
+	}
+	for name, to := range map[string]*scenario.Number{"limit-frames": &f.LimitFrames, "rotate-files": &f.RotateFiles} {
+		if !c.IsSet(name) {
+			continue
+		}
+		n := c.Uint64(name)
+		if n == 0 || n > math.MaxInt32 && name == "rotate-files" {
+			return usage("--%s %d: want 1 or more, or leave it out", name, n)
+		}
+		*to = scenario.Number(n)
+	}
+	for name, to := range map[string]*scenario.Size{"limit-bytes": &f.LimitBytes, "rotate-size": &f.RotateSize} {
+		if c.IsSet(name) {
+			size, err := sizeFlag(c, name)
+			if err != nil {
+				return err
+			}
+			*to = size
+		}
+	}
+	return r.use(f)
+}
+
+// use puts what file and flags came to into the configuration.
+func (r *recorder) use(f *recordFile) error {
+	r.control = f.Control
 	r.cfg.Limit = live.Limit{Time: time.Duration(f.LimitTime), Frames: uint64(f.LimitFrames), Bytes: uint64(f.LimitBytes)}
-	if c.IsSet("limit-time") {
-		r.cfg.Limit.Time = c.Duration("limit-time")
-	}
-	if c.IsSet("limit-frames") {
-		if r.cfg.Limit.Frames = c.Uint64("limit-frames"); r.cfg.Limit.Frames == 0 {
-			return usage("--limit-frames 0 records nothing: want 1 or more")
-		}
-	}
-	if c.IsSet("limit-bytes") {
-		size, err := sizeFlag(c, "limit-bytes")
-		if err != nil {
-			return err
-		}
-		r.cfg.Limit.Bytes = uint64(size)
-	}
 	v := scenario.Versions()
-	r.cfg.Recording.Meta = pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go}
+	r.cfg.Recording = live.Recording{
+		Meta: pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go}, File: f.W, Listen: f.Listen,
+		Rotate:       pcap.RotationConfig{Size: int64(f.RotateSize), Every: time.Duration(f.RotateTime), Keep: int(f.RotateFiles)},
+		DropWhenFull: f.OnFull == "drop",
+	}
+	rotates := r.cfg.Recording.Rotate != (pcap.RotationConfig{})
+	switch {
+	case f.OnFull != "" && f.OnFull != "drop" && f.OnFull != "wait":
+		return usage("record: on-full %q: want wait or drop", f.OnFull)
+	case f.Listen != "" && !strings.HasPrefix(f.Listen, "tcp:"):
+		return usage("record: listen %q: want tcp:HOST:PORT, such as tcp:127.0.0.1:19000", f.Listen)
+	case rotates && f.W == "":
+		return usage("record: rotation without a file: give -w")
+	case rotates && !isRegularOrNew(f.W):
+		return usage("record: -w %s: only files rotate", f.W)
+	case f.RotateFiles > 0 && f.RotateSize == 0 && f.RotateTime == 0:
+		return usage("record: rotate-files says how many to keep: give rotate-size or rotate-time, too")
+	}
 	return nil
 }
 
 // sizeFlag reads a flag that is a size of more than nothing.
-func sizeFlag(c *cli.Context, name string) (int64, error) {
+func sizeFlag(c *cli.Context, name string) (scenario.Size, error) {
 	size, err := scenario.ParseSize(c.String(name))
 	if err == nil && size == 0 {
 		err = errors.New("want more than nothing")
@@ -141,7 +181,7 @@ func sizeFlag(c *cli.Context, name string) (int64, error) {
 	if err != nil {
 		return 0, usage("--%s %s: %v", name, c.String(name), err)
 	}
-	return int64(size), nil
+	return size, nil
 }
 
 // readFaults reads the rules of a file, one a line.

@@ -100,14 +100,39 @@ func writeLiveApps(b *strings.Builder, ports []live.PortStatus) {
 	writeApps(b, all)
 }
 
-// writeRecording says where the recording is and how to open it.
+// writeRecording says where the recording is, what it lacks, and how to open it.
 func writeRecording(b *strings.Builder, r *live.RecordingStatus, err error) {
+	if r.Lost > 0 {
+		fmt.Fprintf(b, "\nwarning: %s not recorded, as the file was too slow (--on-full drop)\n", isOrAre(int(r.Lost)))
+	}
+	files := paths(*r)
+	if len(files) == 0 {
+		return
+	}
+	last := pcap.Printable(files[len(files)-1])
 	switch {
-	case r.File == "" || r.File == "-":
 	case err != nil:
-		fmt.Fprintf(b, "\nrecording, not whole: %s\n", pcap.Printable(r.File))
+		fmt.Fprintf(b, "\nrecording, not whole: %s\n", last)
+	case len(r.Files) > 0:
+		var size int64
+		removed := 0
+		for _, f := range r.Files {
+			if f.Removed {
+				removed++
+				continue
+			}
+			size += f.Bytes
+		}
+		fmt.Fprintf(b, "\nrecording: %s (%s", count(uint64(len(files)), "file"), bytesText(uint64(size)))
+		if removed > 0 {
+			fmt.Fprintf(b, "; %d older removed", removed)
+		}
+		fmt.Fprintf(b, "), the last is %s\n", last)
 	default:
-		fmt.Fprintf(b, "\nrecording: %s\nopen it:   vnreplay show %[1]s, wireshark %[1]s\n", pcap.Printable(r.File))
+		fmt.Fprintf(b, "\nrecording: %s (%s)\n", last, bytesText(uint64(r.Bytes)))
+	}
+	if err == nil {
+		fmt.Fprintf(b, "open it:   vnreplay show %s    or: wireshark %[1]s\n", last)
 	}
 }
 
@@ -171,7 +196,10 @@ func (l *statusLine) text(st live.Status) string {
 	if n := drops(st.Ports); n > 0 {
 		text += fmt.Sprintf("  %d dropped", n)
 	}
-	return text
+	if r := &st.Recording; r.Lost > 0 {
+		text += fmt.Sprintf("  %d NOT RECORDED", r.Lost)
+	}
+	return text + "  lag " + st.Recording.Lag.Round(time.Millisecond).String()
 }
 
 // drops are frames that were lost by no rule.
