@@ -103,6 +103,7 @@ type LiveRecorder struct {
 	fileSize  int64     // of the current file, about
 	fileSince time.Time // stamp at which it began
 	fileHas   bool      // a frame
+	cutAsked  bool      // by Rotate
 
 	finish sync.Once
 	result error
@@ -233,17 +234,37 @@ func (r *LiveRecorder) cutBefore(e *vswitch.Sent, need int) {
 	}
 	l := &r.rotate.limits
 	full := l.Size > 0 && r.fileSize+int64(need) > l.Size
-	if !r.fileHas || !full && (l.Every <= 0 || e.At.Sub(r.fileSince) < l.Every) {
+	if !r.fileHas || !full && !r.cutAsked && (l.Every <= 0 || e.At.Sub(r.fileSince) < l.Every) {
 		return
 	}
 	if r.cur != nil && len(r.cur.buf) > 0 {
 		r.seal()
 	}
 	r.owed = &cut{at: e.At, statistics: r.enc.cut(e.At)}
-	r.fileSize, r.fileSince, r.fileHas = 0, e.At, false
+	r.fileSize, r.fileSince, r.fileHas, r.cutAsked = 0, e.At, false, false
 	for _, p := range r.enc.ports {
 		r.fileSize += int64(len(p.block))
 	}
+}
+
+// ErrNoRotation: the recording is not one of several files. Compare with [errors.Is].
+var ErrNoRotation = errors.New("the recording does not go into files that rotate")
+
+// Rotate lets the next frame begin a file, whatever the limits of the [Rotation] are,
+// unless the current file has no frame yet.
+func (r *LiveRecorder) Rotate() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.rotate == nil:
+		return ErrNoRotation
+	case r.err != nil:
+		return r.err
+	case r.closing:
+		return errRecorderClosed
+	}
+	r.cutAsked = r.fileHas
+	return nil
 }
 
 // Failed is closed when the recording has ended with an error: at the first error of an

@@ -121,6 +121,10 @@ var (
 	ErrStuck = errors.New("the world does not settle")
 	// ErrRealTime: an application waits in real time.
 	ErrRealTime = errors.New("real time in a virtual world")
+	// ErrStopped is no error of a run but a way to end one in real time that would go on
+	// for ever: it ends at once, and in its time, when its context is cancelled with this
+	// cause (context.WithCancelCause).
+	ErrStopped = errors.New("stopped")
 )
 
 // IsHarnessError reports whether err is a failure of the run as such (one of the

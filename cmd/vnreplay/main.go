@@ -78,7 +78,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
-			runCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
+			runCommand(), recordCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
 			faultsCommand(), demoCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
