@@ -8,15 +8,19 @@ import (
 // change lets set, which is given w.mu, change what holds for frames: at once
 // while the world does not run and in what its loop calls; otherwise the calling
 // goroutine is an application's, and parks until all that was sent before has
-// entered the switches. Key orders changes of one instant.
-func (w *World) change(key string, set func()) {
+// entered the switches. Key orders changes of one instant. In real time it happens
+// between two frames.
+func (s *Switch) change(key string, set func()) {
+	w := s.w
 	now := func() {
+		s.lock()
+		defer s.unlock()
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		set()
 	}
 	w.mu.Lock()
-	runs := w.phase == running
+	runs := w.phase == running && !w.cfg.RealTime
 	w.mu.Unlock()
 	if !runs || w.loopID == goroutineID() {
 		now()

@@ -68,7 +68,7 @@ func (s *Switch) deliver(sent *Sent) error {
 			}
 		}
 		if hold == nil && s.held.Len() > 0 {
-			s.passed(on, rc.Arrivals[0].UnixNano())
+			s.passed(&w.events, on, rc.Arrivals[0].UnixNano())
 		}
 	}
 	return nil
@@ -82,16 +82,16 @@ type path struct{ from, to int }
 // it.
 type held = Held[path, *event]
 
-// passed lets a frame that arrives at instant at pass those held on its path.
-// w.mu is held.
-func (s *Switch) passed(on path, at int64) {
+// passed lets a frame that arrives at instant at pass those held on its path, whose
+// arrivals are in q. What guards q is held.
+func (s *Switch) passed(q *eventQueue, on path, at int64) {
 	for h := range s.held.Pass(on) {
 		earlier := h.Copies[0].at - (at + 1)
 		for _, ev := range h.Copies {
 			ev.held = nil
 			if earlier > 0 {
 				ev.at -= earlier
-				heap.Fix(&s.w.events, ev.index)
+				heap.Fix(q, ev.index)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 // Package vswitch is a software Ethernet switch and the world it stands in: a
 // virtual clock, an event loop and a settle barrier that make everything that
-// happens on the switch happen again, byte for byte, on the next run.
+// happens on the switch happen again, byte for byte, on the next run. The same switch
+// also works in real time, for ports that lead to the real world.
 //
 // (The directory is called switch; switch is a Go keyword, so the package is
 // called vswitch.)
@@ -35,4 +36,18 @@
 // (frame deliveries, then timers of stacks, then timers of applications), then
 // by node in order of creation, then by that node's own sequence. Nothing in
 // this order depends on the Go scheduler or on the wall clock.
+//
+// # Real time
+//
+// A world with [Config].RealTime has the machine's clock and no loop. A frame's fate is
+// decided, by the same code and with the same verdicts, inside the sender's call, one
+// frame of a switch after the other; copies for receivers wait in bounded queues, from
+// which each port's own goroutine hands them to its endpoint ([BatchEndpoint] takes
+// many at once). A sender waits for a receiver that is slower (back pressure); one that
+// takes nothing at all loses frames, which are counted and recorded, and holds up
+// nobody. Blocking calls proceed on the goroutines that make them. The order of frames
+// is that in which the machine brought them, so such a run does not repeat; but what
+// rules decide about a frame depends on the seed, and on the frames of its flow before.
+// Several such worlds can run in a process at a time; in virtual time only one can, and
+// nothing beside it.
 package vswitch

@@ -7,20 +7,15 @@ import (
 
 // enter decides the whole fate of a frame that p's endpoint sent: forwarding,
 // rules, queues, the state of links. It records it and schedules the arrivals.
-// The loop calls it, without w.mu.
-func (s *Switch) enter(p *Port, data []byte) error {
+// The loop calls it, without w.mu; in real time it is called with s.mu.
+func (s *Switch) enter(p *Port, data []byte, now int64) error {
 	w := s.w
-	now := w.nowNanos()
-	w.mu.Lock()
-	s.inForce, s.watching, s.present = s.rules, s.watchers, s.ports
-	down := p.down
-	w.mu.Unlock()
-	w.stats.Frames++
+	force := s.force.Load()
 	p.counters.TxFrames++
 	p.counters.TxBytes += uint64(len(data))
 
 	sent := &s.sent
-	s.frame = Frame{Data: data, Seq: w.stats.Frames, At: w.Now(), From: p}
+	s.frame = Frame{Data: data, Seq: w.frames.Add(1), At: time.Unix(0, now).UTC(), From: p}
 	*sent = Sent{
 		Frame:     &s.frame,
 		Hits:      sent.Hits[:0],
@@ -29,7 +24,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	s.arrivals = s.arrivals[:0]
 	var atSwitch int64 // when the last bit reached the switch
 	switch {
-	case down:
+	case p.down.Load():
 		sent.Lost = LostDown
 	case p.up.full(now):
 		sent.Lost = LostQueue
@@ -37,7 +32,7 @@ func (s *Switch) enter(p *Port, data []byte) error {
 		atSwitch = p.up.send(now, now, len(data)) + int64(p.cfg.Latency)
 	}
 	if sent.Lost == NotLost {
-		if err := s.judge(sent, now, atSwitch); err != nil {
+		if err := s.judge(sent, force, now, atSwitch); err != nil {
 			return w.explain(err)
 		}
 	}
@@ -48,11 +43,15 @@ func (s *Switch) enter(p *Port, data []byte) error {
 	if err := s.record(sent); err != nil {
 		return err
 	}
+	if w.cfg.RealTime {
+		s.deliverLive(sent, now)
+		return nil
+	}
 	return s.deliver(sent)
 }
 
 // judge asks the rules, forwards the frame, and computes every arrival.
-func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
+func (s *Switch) judge(sent *Sent, force *inForce, now, atSwitch int64) error {
 	f, p := sent.Frame, sent.From
 	// First all rules on the sender's cable: what they do decides whether and
 	// with which addresses the switch sees the frame.
@@ -60,7 +59,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	dropped := false
 	dst, src := f.Dst(), f.Src()
 	var v Verdict
-	for i, r := range s.inForce {
+	for i, r := range force.rules {
 		if !r.onSenders {
 			continue
 		}
@@ -82,9 +81,10 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 	if !dropped && !s.cfg.Hub && !s.macs.learn(src, p, now) {
 		s.unlearned++
 	}
-	s.forward(sent, dst, now)
+	s.forward(sent, force.ports, dst, now)
+	describe(sent, len(force.ports)-1)
 
-	for i, r := range s.inForce {
+	for i, r := range force.rules {
 		if len(froms) > 0 && froms[0].rule == i {
 			sent.Hits = append(sent.Hits, Hit{Rule: r, Verdict: froms[0].Verdict})
 			r.count(f.Seq, &froms[0].Verdict)
@@ -105,7 +105,7 @@ func (s *Switch) judge(sent *Sent, now, atSwitch int64) error {
 			}
 		}
 	}
-	for _, r := range s.watching {
+	for _, r := range force.watchers {
 		r.Watch(f, nil)
 		for k := range sent.Receivers {
 			r.Watch(f, sent.Receivers[k].Port)
@@ -130,7 +130,7 @@ type fromHit struct {
 // for one frame (a chain that has a million steps to make up, each), and the loop
 // looks at the limits between frames only: so they are looked at here, too.
 func (s *Switch) ask(r *InstalledRule, to *Port, v *Verdict) (hit bool, err error) {
-	if s.asked++; s.asked%64 == 0 {
+	if s.asked++; s.asked%64 == 0 && !s.w.cfg.RealTime {
 		if err := s.w.overdue(s.w.settler.ctx); err != nil {
 			return false, err
 		}
@@ -161,7 +161,7 @@ func editMAC(a *MAC, e Edit, off int) {
 }
 
 // forward fills in the receivers of a frame for dst.
-func (s *Switch) forward(sent *Sent, dst MAC, now int64) {
+func (s *Switch) forward(sent *Sent, ports []*Port, dst MAC, now int64) {
 	p := sent.From
 	if !s.cfg.Hub {
 		if dst.isReserved() {
@@ -169,34 +169,27 @@ func (s *Switch) forward(sent *Sent, dst MAC, now int64) {
 			return
 		}
 		if !dst.IsGroup() {
-			if q := s.macs.lookup(dst, now); q != nil {
+			if q := s.macs.lookup(dst, p, now); q != nil {
 				if q != p {
 					sent.Receivers = append(sent.Receivers, Receiver{Port: q})
 				}
-				s.describe(sent)
 				return
 			}
 		}
 	}
-	for _, q := range s.present {
-		if q != p && !q.closed {
+	for _, q := range ports {
+		if q != p {
 			sent.Receivers = append(sent.Receivers, Receiver{Port: q})
 		}
 	}
-	s.describe(sent)
 }
 
-// describe says in one word, where there is one, who the receivers are.
-func (s *Switch) describe(sent *Sent) {
+// describe says in one word, where there is one, who the receivers are, of so many
+// other ports.
+func describe(sent *Sent, others int) {
 	n := len(sent.Receivers)
-	open := 0
-	for _, q := range s.present {
-		if q != sent.From && !q.closed {
-			open++
-		}
-	}
 	sent.Simple = n == 1 && sent.Receivers[0].Port.cfg.MAC == sent.Dst()
-	sent.All = n > 0 && n == open
+	sent.All = n > 0 && n == others
 }
 
 // settleFate computes what one receiver gets, and when.
@@ -233,11 +226,11 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	at := atSwitch + int64(delay)
 	switch {
 	case rc.Lost != NotLost:
-	case q.isDown():
+	case q.down.Load():
 		rc.Lost = LostDown
 	case size > q.maxLen(sent.Data):
 		rc.Lost = LostMTU
-	case q.downlink.full(at):
+	case q.downlink.full(at), s.w.cfg.RealTime && s.crowded(q, copies+1, at, now):
 		// Copies stand and fall with the frame.
 		rc.Lost = LostQueue
 	}
@@ -253,4 +246,14 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	}
 	rc.Arrivals = s.arrivals[first:len(s.arrivals):len(s.arrivals)]
 	return nil
+}
+
+// crowded reports whether n copies of a frame that reach q's cable at instant at find
+// no place in q's inbox or, if they are not due yet, among the frames in flight.
+// s.mu is held.
+func (s *Switch) crowded(q *Port, n int, at, now int64) bool {
+	if at <= now+int64(promptly) {
+		return q.inbox.full(n)
+	}
+	return len(s.flights)+n > maxInFlight || s.flying > maxInFlightBytes
 }

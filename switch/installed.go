@@ -81,7 +81,7 @@ func (r *InstalledRule) SetOn(on bool) {
 // change lets set change the rule, which reports whether it did.
 func (r *InstalledRule) change(what Change, set func() bool) {
 	s := r.sw
-	s.w.change(fmt.Sprint("rule ", r.number), func() {
+	s.change(fmt.Sprint("rule ", r.number), func() {
 		if set() {
 			s.setRules(s.installed)
 			s.changed(&Changed{Time: s.w.Now(), What: what, Rule: r})
@@ -100,7 +100,7 @@ func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
 	if p, ok := r.(Placed); ok {
 		in.onSenders, in.onReceivers = p.Cables()
 	}
-	s.w.change("add rule "+name, func() {
+	s.change("add rule "+name, func() {
 		s.nrules++
 		in.number = s.nrules
 		s.setRules(append(slices.Clip(s.installed), in))
@@ -109,11 +109,10 @@ func (s *Switch) AddRule(name string, r Rule) *InstalledRule {
 	return in
 }
 
-// setRules works out which of the installed rules hold from now on. The slices
-// are replaced, never changed in place: a frame being decided keeps those it
-// began with. w.mu is held.
+// setRules works out which of the installed rules hold from now on. w.mu is held.
 func (s *Switch) setRules(installed []*InstalledRule) {
-	s.installed, s.rules, s.gates, s.watchers = nil, nil, nil, nil
+	s.installed = nil
+	force := inForce{ports: s.force.Load().ports}
 	for _, r := range installed {
 		if r.gone {
 			continue
@@ -121,15 +120,16 @@ func (s *Switch) setRules(installed []*InstalledRule) {
 		s.installed = append(s.installed, r)
 		if r.off {
 			if w, ok := r.rule.(Watcher); ok {
-				s.watchers = append(s.watchers, w)
+				force.watchers = append(force.watchers, w)
 			}
 			continue
 		}
-		s.rules = append(s.rules, r)
+		force.rules = append(force.rules, r)
 		if _, ok := r.rule.(Gate); ok {
-			s.gates = append(s.gates, r)
+			force.gates = append(force.gates, r)
 		}
 	}
+	s.force.Store(&force)
 }
 
 // changed tells the recorder of a change during a run; what holds before it is
@@ -143,7 +143,7 @@ func (s *Switch) changed(e *Changed) {
 
 // refuse asks the gates about a frame that p's endpoint sends. w.mu is held.
 func (s *Switch) refuse(p *Port, data []byte) error {
-	for _, r := range s.gates {
+	for _, r := range s.force.Load().gates {
 		if err := r.rule.(Gate).Refuse(p, data, s.w.Now()); err != nil {
 			r.refused.Add(1)
 			if errors.Is(err, ErrTooBig) {

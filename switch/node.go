@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,9 +15,9 @@ type Node struct {
 	w      *World
 	name   string
 	number int
-	addrs  []netip.Addr // guarded by w.mu
-	seq    [3]uint64    // per class, guarded by w.mu
-	object uint64       // last object number given out; loop only
+	addrs  []netip.Addr  // guarded by w.mu
+	seq    [3]uint64     // per class, guarded by w.mu
+	object atomic.Uint64 // last object number given out
 
 	midClose func() MidClose
 	onClose  func()
@@ -78,8 +79,7 @@ func (n *Node) Addrs() []netip.Addr {
 // listener), from 1. Call it from [Op.Try] or before the run: numbers given out
 // there do not depend on the Go scheduler.
 func (n *Node) NextObject() uint64 {
-	n.object++
-	return n.object
+	return n.object.Add(1)
 }
 
 // MidClose counts connections that an application has closed and that are not
@@ -103,7 +103,8 @@ type Clock interface {
 	Now() time.Time
 	// AfterFunc arranges for f to be called once, d from now (at once, but never
 	// within AfterFunc, when d is not positive). In virtual time f is called by
-	// the world's loop, with everything settled, and must not block.
+	// the world's loop, with everything settled, and must not block. In real time it
+	// is called on a goroutine of its own.
 	AfterFunc(d time.Duration, f func()) Timer
 }
 
@@ -133,6 +134,9 @@ type nodeClock struct {
 func (c nodeClock) Now() time.Time { return c.n.w.Now() }
 
 func (c nodeClock) AfterFunc(d time.Duration, f func()) Timer {
+	if c.n.w.cfg.RealTime {
+		return liveTimer{time.AfterFunc(d, f)}
+	}
 	t := &timer{n: c.n}
 	t.ev = event{class: c.class, owner: c.n.number, object: c.object, index: -1, fire: f}
 	t.Reset(d)

@@ -47,7 +47,8 @@ type Op struct {
 	What func() string
 	// Try executes the call if it can proceed and reports whether it did. It is
 	// called by the loop and must not block. After a false it is called again
-	// once [Op.Wake] was called.
+	// once [Op.Wake] was called. In real time it is called on the goroutine that called
+	// Do, at the same time as those of other calls, perhaps without having been woken.
 	Try func() bool
 
 	node    *Node
@@ -106,11 +107,18 @@ func (n *Node) Do(op *Op) error {
 	w.mu.Lock()
 	switch w.phase {
 	case idle:
+		if w.cfg.RealTime {
+			break
+		}
 		w.mu.Unlock()
 		return fmt.Errorf("the world is not running: call it from a function given to World.Run or World.Go: %w", errClosed)
 	case closed:
 		w.mu.Unlock()
 		return fmt.Errorf("the world's run is over: %w", errClosed)
+	}
+	if w.cfg.RealTime {
+		w.mu.Unlock()
+		return n.doLive(op)
 	}
 	if op.done == nil {
 		op.done = make(chan error, 1)
@@ -128,7 +136,7 @@ func (n *Node) Do(op *Op) error {
 // Try must then return true at the first call.
 func (n *Node) DoEarly(op *Op) error {
 	n.w.mu.Lock()
-	early := n.w.phase == idle
+	early := n.w.phase == idle && !n.w.cfg.RealTime
 	n.w.mu.Unlock()
 	if !early {
 		return n.Do(op)
@@ -145,7 +153,14 @@ func (n *Node) DoEarly(op *Op) error {
 func (n *Node) Wake(op *Op) {
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
-	if op.active && op.index < 0 {
+	switch {
+	case !op.active:
+	case n.w.cfg.RealTime:
+		select {
+		case op.done <- nil:
+		default: // it is going to try anyway
+		}
+	case op.index < 0:
 		heap.Push(&n.w.ready, op)
 	}
 }

@@ -1,13 +1,21 @@
 package vswitch
 
-import "time"
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+)
 
 // Defaults of a [PortConfig].
 const (
 	DefaultMTU     = 1500
 	DefaultLatency = 25 * time.Microsecond
-	DefaultQueue   = 1000 // frames
-	MaxMTU         = 65535
+	// DefaultLiveLatency is what cables have in real time, where the machine's own
+	// latencies come on top.
+	DefaultLiveLatency = time.Nanosecond
+	DefaultQueue       = 1000 // frames
+	MaxMTU             = 65535
 )
 
 // Endpoint is what hangs at a port's cable.
@@ -16,7 +24,20 @@ type Endpoint interface {
 	// It is called by the world's loop and must not block. data is the
 	// endpoint's own copy: it may change it, and must not keep it after Deliver
 	// returns. An endpoint that cannot take the frame drops it and counts.
+	//
+	// In a world in real time it is called on a goroutine of the port's own and may
+	// block: frames then wait for it, and after a while their senders; see
+	// PortConfig.Patience.
 	Deliver(data []byte)
+}
+
+// BatchEndpoint is an [Endpoint] that in a world in real time takes all frames at
+// once that have arrived.
+type BatchEndpoint interface {
+	Endpoint
+	// DeliverBatch is Deliver of several frames, in order. What holds there for data
+	// holds here for each of frames, and for frames itself.
+	DeliverBatch(frames [][]byte)
 }
 
 // EndpointFunc lets a plain function be an [Endpoint].
@@ -41,13 +62,20 @@ type PortConfig struct {
 	MTU int
 
 	// Latency is the one-way latency of the cable, the same in both directions;
-	// a frame takes the sender's and the receiver's. Default DefaultLatency,
-	// at least 1ns, at most MaxDelay.
+	// a frame takes the sender's and the receiver's. Default DefaultLatency, or
+	// DefaultLiveLatency in real time, at least 1ns, at most MaxDelay.
 	Latency time.Duration
 
 	// Rate limits the cable in each direction, in bits per second of frame
 	// bytes (Ethernet header included; preamble, FCS and gap not). 0: no limit.
 	Rate int64
+
+	// Patience is how long, in a world in real time, a frame waits for this port's
+	// endpoint when that has taken none of the many that wait for it: its sender waits
+	// as long in [Port.Send]. When it is over, frames for the port are lost (LostQueue)
+	// without waiting, until the endpoint takes some again. Default DefaultPatience;
+	// negative: nobody waits.
+	Patience time.Duration
 
 	// Queue is how many frames may wait for a rate-limited direction, the one
 	// being sent not counted; one more is dropped at the tail. Default
@@ -90,7 +118,7 @@ type Port struct {
 	outbox  [][]byte
 	dirty   bool
 	closing bool
-	down    bool
+	down    atomic.Bool // set under mu
 
 	// The loop's; fields of counters for refused frames are guarded by mu.
 	closed   bool
@@ -98,6 +126,8 @@ type Port struct {
 	downlink wire // from the switch to the endpoint
 	seq      uint64
 	inFlight uint64
+	inbox    inbox     // in real time
+	src, dst *macEntry // of the last frame sent, or nil; see macTable
 	counters Counters
 }
 
@@ -130,7 +160,8 @@ func (p *Port) Queue() int { return p.cfg.Queue }
 func (p *Port) Switch() *Switch { return p.sw }
 
 // Counters returns the port's books. Call it when the world is not running, or
-// from what its loop calls (an endpoint, a rule, a recorder).
+// from what its loop calls (an endpoint, a rule, a recorder); in real time from a rule,
+// a recorder, or [Switch.Inspect].
 func (p *Port) Counters() Counters {
 	c := p.counters
 	c.RxInFlight = p.inFlight
@@ -151,6 +182,14 @@ func (p *Port) Sendv(parts [][]byte) error {
 		size += len(b)
 	}
 	w := p.sw.w
+	if w.cfg.RealTime {
+		data := parts[0]
+		if len(parts) > 1 {
+			data = slices.Concat(parts...)
+		}
+		_, err := p.sendLive([][]byte{data})
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -184,10 +223,34 @@ func (p *Port) Sendv(parts [][]byte) error {
 	return nil
 }
 
+// SendBatch is [Port.Send] of several frames, in order, which is faster in real time.
+// Those that are refused are left out; sent is how many were not. It does not keep
+// the frames. The error joins those of all refused frames; [net.ErrClosed] is among
+// them when the port was closed or the run is over, and then no more are sent.
+//
+// In real time the fate of each frame is decided before SendBatch (and Send) returns,
+// and both wait while too many frames wait for a receiver; see PortConfig.Patience.
+func (p *Port) SendBatch(frames [][]byte) (sent int, err error) {
+	if p.sw.w.cfg.RealTime {
+		return p.sendLive(frames)
+	}
+	for _, data := range frames {
+		refused := p.Send(data)
+		if refused == errClosed {
+			return sent, errors.Join(err, refused)
+		}
+		if refused == nil {
+			sent++
+		}
+		err = errors.Join(err, refused)
+	}
+	return sent, err
+}
+
 // maxLen is the longest frame that fits the port's MTU, given the frame's tag.
 func (p *Port) maxLen(frame []byte) int {
 	n := p.cfg.MTU + HeaderLen
-	if tpid := [2]byte(frame[12:]); tpid == [2]byte{0x81, 0x00} || tpid == [2]byte{0x88, 0xa8} {
+	if len(frame) > HeaderLen && (frame[12] == 0x81 && frame[13] == 0x00 || frame[12] == 0x88 && frame[13] == 0xa8) {
 		n += vlanTagLen
 	}
 	return n
@@ -203,25 +266,23 @@ func (p *Port) SetUp(up bool) {
 		what = CableUp
 	}
 	w := p.sw.w
-	w.change("cable "+p.cfg.Name, func() {
-		if p.down == up && !p.closed {
+	p.sw.change("cable "+p.cfg.Name, func() {
+		if p.down.Load() == up && !p.closed {
 			p.sw.changed(&Changed{Time: w.Now(), What: what, Port: p})
 		}
-		p.down = !up
+		p.down.Store(!up)
 	})
-}
-
-func (p *Port) isDown() bool {
-	p.sw.w.mu.Lock()
-	defer p.sw.w.mu.Unlock()
-	return p.down
 }
 
 // Close takes the port off its switch: what was sent before is still forwarded,
 // nothing is delivered any more, and frames in flight towards it are counted.
-// It may be called more than once and does not block.
+// It may be called more than once and does not block. (In real time it waits for frames
+// that are being decided; the error is that of a recorder.)
 func (p *Port) Close() error {
 	w := p.sw.w
+	if w.cfg.RealTime {
+		return p.sw.closePort(p)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !p.closing {

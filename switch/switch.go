@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,26 +33,28 @@ type SwitchConfig struct {
 type Switch struct {
 	w         *World
 	cfg       SwitchConfig
-	ports     []*Port // open ones, in order of their numbers
 	names     map[string]*Port
 	owner     map[MAC]*Port
 	macs      macTable
 	unlearned uint64
 	installed []*InstalledRule // all; see setRules
-	rules     []*InstalledRule // those that are on
-	gates     []*InstalledRule // those of these that are a Gate
-	watchers  []Watcher        // those that are off and want to see frames
 	nrules    int
+	force     atomic.Pointer[inForce]
 	held      Holds[path, *event]
 	delivered bool       // the recorder wants deliveries
-	recording sync.Mutex // one call of the recorder at a time; taken after w.mu
+	recording sync.Mutex // one call of the recorder at a time, in virtual time; taken after w.mu
 	recordErr error      // of the recorder, for good; guarded by recording
 
-	// What holds for the frame being decided, the loop's.
-	inForce  []*InstalledRule
-	asked    uint64 // questions to rules so far
-	watching []Watcher
-	present  []*Port
+	// In real time mu guards what is said to be the loop's, and what follows. It is
+	// taken before the world's.
+	mu      sync.Mutex
+	waiting int         // frames and copies in flights and inboxes
+	flights eventQueue  // that do not arrive at once
+	flying  int         // bytes in these
+	landing *time.Timer // for the first of them
+	landsAt int64       // what it is set to; 0: not set
+
+	asked uint64 // questions to rules so far, the loop's
 
 	// Scratch of one frame, the loop's.
 	frame     Frame
@@ -59,6 +62,16 @@ type Switch struct {
 	receivers []Receiver
 	arrivals  []time.Time
 	fromHits  []fromHit
+}
+
+// inForce is what holds for a frame that enters. It is replaced as a whole, by whoever
+// holds the world's mu, and never changed in place: a frame being decided keeps what
+// it began with.
+type inForce struct {
+	ports    []*Port          // open ones, in order of their numbers
+	rules    []*InstalledRule // those that are on
+	gates    []*InstalledRule // those of these that are a Gate
+	watchers []Watcher        // rules that are off and want to see frames
 }
 
 // NewSwitch adds a switch to the world.
@@ -83,8 +96,9 @@ func (w *World) NewSwitch(cfg SwitchConfig) (*Switch, error) {
 	s := &Switch{
 		w: w, cfg: cfg,
 		names: map[string]*Port{}, owner: map[MAC]*Port{},
-		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]macEntry{}, full: never},
+		macs: macTable{max: cfg.MACs, ageing: int64(cfg.Ageing), m: map[MAC]*macEntry{}, full: never},
 	}
+	s.force.Store(&inForce{})
 	if d, ok := cfg.Recorder.(DeliveryRecorder); ok {
 		s.delivered = d.WantDeliveries()
 	}
@@ -99,14 +113,19 @@ func (s *Switch) World() *World { return s.w }
 func (s *Switch) Name() string { return s.cfg.Name }
 
 // Ports returns the open ports in order of their numbers.
-func (s *Switch) Ports() []*Port {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return slices.Clone(s.ports)
+func (s *Switch) Ports() []*Port { return slices.Clone(s.force.Load().ports) }
+
+// setPorts replaces the open ports. w.mu is held.
+func (s *Switch) setPorts(ports []*Port) {
+	force := *s.force.Load()
+	force.ports = ports
+	s.force.Store(&force)
 }
 
 // Unlearned counts the frames whose source address the full table could not take.
 func (s *Switch) Unlearned() uint64 {
+	s.lock()
+	defer s.unlock()
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	return s.unlearned
@@ -116,6 +135,8 @@ func (s *Switch) Unlearned() uint64 {
 // and addresses are unique on a switch.
 func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	w := s.w
+	s.lock()
+	defer s.unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.phase >= closing {
@@ -133,6 +154,12 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	}
 	if cfg.Latency == 0 {
 		cfg.Latency = DefaultLatency
+		if w.cfg.RealTime {
+			cfg.Latency = DefaultLiveLatency
+		}
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = DefaultPatience
 	}
 	if cfg.Queue == 0 {
 		cfg.Queue = DefaultQueue
@@ -167,7 +194,10 @@ func (s *Switch) Connect(cfg PortConfig, e Endpoint) (*Port, error) {
 	}
 	w.nports++
 	s.names[cfg.Name], s.owner[cfg.MAC] = p, p
-	s.ports = append(s.ports, p)
+	s.setPorts(append(slices.Clip(s.force.Load().ports), p))
+	if w.cfg.RealTime {
+		p.startInbox()
+	}
 	return p, nil
 }
 
@@ -189,8 +219,10 @@ func (s *Switch) record(e Event) error {
 	if s.cfg.Recorder == nil {
 		return nil
 	}
-	s.recording.Lock()
-	defer s.recording.Unlock()
+	if !s.w.cfg.RealTime { // there mu is held
+		s.recording.Lock()
+		defer s.recording.Unlock()
+	}
 	if s.recordErr != nil {
 		return s.recordErr
 	}
@@ -200,8 +232,16 @@ func (s *Switch) record(e Event) error {
 	return s.recordErr
 }
 
+// Inspect calls f while no frame enters the switch and nothing on it changes: f may
+// read the counters of its ports and rules, also while the world runs. It must not call
+// anything else of the world, and be quick. It is not for what the world itself calls
+// (endpoints, rules, recorders).
+func (s *Switch) Inspect(f func()) { s.change("inspect", f) }
+
 // closePort takes p off the switch. The loop calls it, or whoever ends the world.
 func (s *Switch) closePort(p *Port) error {
+	s.lock()
+	defer s.unlock()
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	p.closing = true
@@ -209,8 +249,13 @@ func (s *Switch) closePort(p *Port) error {
 		return nil
 	}
 	p.closed = true
+	if s.w.cfg.RealTime {
+		s.waiting -= len(p.inbox.batch.ends)
+		p.inbox.filled.Signal()
+		p.inbox.room.Broadcast()
+	}
 	p.counters.RxInFlight = p.inFlight
-	s.ports = slices.DeleteFunc(slices.Clone(s.ports), func(q *Port) bool { return q == p })
+	s.setPorts(slices.DeleteFunc(s.Ports(), func(q *Port) bool { return q == p }))
 	delete(s.names, p.cfg.Name)
 	delete(s.owner, p.cfg.MAC)
 	s.macs.forget(p)

@@ -25,11 +25,15 @@ var DefaultStart = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 type Config struct {
 	// Seed is where all randomness of the world comes from.
 	Seed uint64
-	// Start is the instant at which the clock starts. Default DefaultStart.
+	// RealTime makes a world whose clock is the machine's; see the package comment.
+	// What rules decide still depends on the seed and the frames only.
+	RealTime bool
+	// Start is the instant at which a virtual clock starts. Default DefaultStart.
 	Start time.Time
 	// Limit ends a run with an error after so much virtual time. Default DefaultLimit.
 	Limit time.Duration
-	// WallLimit ends a run with an error after so much real time. Default DefaultWallLimit.
+	// WallLimit ends a run with an error after so much real time. Default
+	// DefaultWallLimit; none in a world in real time.
 	WallLimit time.Duration
 }
 
@@ -47,8 +51,11 @@ const (
 // and [World.Close] it.
 type World struct {
 	cfg   Config
-	start int64 // ns since 1970
-	now   atomic.Int64
+	start int64        // ns since 1970
+	now   atomic.Int64 // in virtual time
+	began time.Time    // in real time: when the clock stood at start
+
+	frames atomic.Uint64 // that entered switches
 
 	mu       sync.Mutex // guards what goroutines other than the loop may touch
 	phase    phase
@@ -67,6 +74,13 @@ type World struct {
 	freeEv   []*event
 	changer  *Node  // whose calls are changes of rules and cables; before all other nodes
 	loopID   string // of the goroutine that runs the loop; set before phase is running
+
+	// Of a world in real time.
+	ended    chan struct{} // closed when the run is over
+	returned chan struct{} // an application has returned
+	cancel   context.CancelCauseFunc
+	failure  error // the first that ends the run
+	pumps    sync.WaitGroup
 
 	// The loop's.
 	spare   []*Port // the next dirty, so that none is allocated
@@ -116,19 +130,27 @@ func IsHarnessError(err error) bool {
 		errors.Is(err, ErrRealTime) || errors.Is(err, ErrVerdict)
 }
 
-// NewWorld returns a world in virtual time.
+// NewWorld returns a world, in virtual time unless told otherwise.
 func NewWorld(cfg Config) *World {
-	if cfg.Start.IsZero() {
+	began := time.Now()
+	switch {
+	case cfg.RealTime:
+		cfg.Start = began
+	case cfg.Start.IsZero():
 		cfg.Start = DefaultStart
 	}
 	cfg.Start = cfg.Start.UTC().Round(0)
 	if cfg.Limit <= 0 {
 		cfg.Limit = DefaultLimit
 	}
-	if cfg.WallLimit <= 0 {
+	if cfg.WallLimit <= 0 && !cfg.RealTime {
 		cfg.WallLimit = DefaultWallLimit
 	}
-	w := &World{cfg: cfg, start: cfg.Start.UnixNano(), byName: map[string]*Node{}, waiting: map[*Op]struct{}{}, over: never, lastArrival: never}
+	w := &World{
+		cfg: cfg, start: cfg.Start.UnixNano(), began: began,
+		byName: map[string]*Node{}, waiting: map[*Op]struct{}{}, over: never, lastArrival: never,
+		ended: make(chan struct{}), returned: make(chan struct{}, 1),
+	}
 	w.changer = &Node{w: w, name: "changes", number: -1}
 	w.now.Store(w.start)
 	return w
@@ -141,14 +163,21 @@ func (w *World) Seed() uint64 { return w.cfg.Seed }
 func (w *World) Start() time.Time { return w.cfg.Start }
 
 // Now returns the current instant of the world's clock, in UTC.
-func (w *World) Now() time.Time { return time.Unix(0, w.now.Load()).UTC() }
+func (w *World) Now() time.Time { return time.Unix(0, w.nowNanos()).UTC() }
 
-func (w *World) nowNanos() int64 { return w.now.Load() }
+// nowNanos is Now in ns since 1970. In real time it never goes back: the machine's
+// clock is read once, and what has passed since is monotonic.
+func (w *World) nowNanos() int64 {
+	if w.cfg.RealTime {
+		return w.start + int64(time.Since(w.began))
+	}
+	return w.now.Load()
+}
 
 // instant returns the instant d from now; the past is now, and the far future
 // saturates.
 func (w *World) instant(d time.Duration) int64 {
-	now := w.now.Load()
+	now := w.nowNanos()
 	if d <= 0 {
 		return now
 	}
@@ -167,7 +196,11 @@ func (w *World) Lookup(name string) (*Node, bool) {
 }
 
 // Stats returns what the world did so far. Call it when the world is not running.
-func (w *World) Stats() Stats { return w.stats }
+func (w *World) Stats() Stats {
+	st := w.stats
+	st.Frames = w.frames.Load()
+	return st
+}
 
 // application is a function that runs on a goroutine of its own in the world.
 type application struct {
@@ -214,6 +247,10 @@ func (w *World) launch(a *application) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			a.done, a.err = true, err
+			select {
+			case w.returned <- struct{}{}:
+			default:
+			}
 		}()
 		err = a.fn(ctx)
 	}()
@@ -275,16 +312,22 @@ func (w *World) Close() error {
 	w.mu.Unlock()
 	err := w.closePorts()
 	w.mu.Lock()
+	if w.phase == idle {
+		close(w.ended)
+	}
 	w.phase = closed
-	nodes := slices.Clone(w.nodes)
+	nodes, switches := w.nodes, w.switches
 	w.nodes = nil
 	w.mu.Unlock()
+	for _, s := range switches {
+		s.stopLanding()
+	}
 	for _, n := range nodes {
 		if n.onClose != nil {
 			n.onClose()
 		}
 	}
-	return err
+	return errors.Join(err, w.awaitPumps())
 }
 
 // closePorts closes all ports in order of their numbers.
@@ -292,7 +335,7 @@ func (w *World) closePorts() error {
 	w.mu.Lock()
 	var ports []*Port
 	for _, s := range w.switches {
-		ports = append(ports, s.ports...)
+		ports = append(ports, s.Ports()...)
 	}
 	w.mu.Unlock()
 	slices.SortFunc(ports, func(a, b *Port) int { return a.number - b.number })
@@ -323,7 +366,7 @@ func (w *World) take() error {
 		p.outbox = nil
 		w.mu.Unlock()
 		for _, data := range frames {
-			if err := p.sw.enter(p, data); err != nil {
+			if err := p.sw.enter(p, data, w.nowNanos()); err != nil {
 				return err
 			}
 		}
