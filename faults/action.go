@@ -19,9 +19,9 @@ type action interface {
 	draws() bool
 	// says is what it does to the frames it hits, in words: "loses them".
 	says() string
-	// verdict says what becomes of a frame that is hit. It is the zero Verdict
-	// if there is nothing in this frame that the action could change.
-	verdict(s *subject) vswitch.Verdict
+	// verdict writes into v, which is zero, what becomes of a frame that is hit: it
+	// stays zero if there is nothing in this frame that the action could change.
+	verdict(s *subject, v *vswitch.Verdict)
 }
 
 // kind is one of the faults there are.
@@ -76,9 +76,8 @@ func (drop) options() []string   { return nil }
 func (drop) check(*parser) error { return nil }
 func (drop) draws() bool         { return false }
 func (drop) says() string        { return "loses them" }
-func (drop) verdict(*subject) vswitch.Verdict {
-	return vswitch.Verdict{Drop: true}
-}
+
+func (drop) verdict(_ *subject, v *vswitch.Verdict) { v.Drop = true }
 
 // duplicate makes copies of the frame, each gap after the one before.
 type duplicate struct {
@@ -138,6 +137,4 @@ func (a *duplicate) says() string {
 	return s
 }
 
-func (a *duplicate) verdict(*subject) vswitch.Verdict {
-	return vswitch.Verdict{Copies: a.copies, Gap: a.gap}
-}
+func (a *duplicate) verdict(_ *subject, v *vswitch.Verdict) { v.Copies, v.Gap = a.copies, a.gap }

@@ -17,9 +17,10 @@ func TestUntouchedFramesAllocateNothing(t *testing.T) {
 		l := newLAN(t, 3)
 		c := l.compile(text)
 		f := &vswitch.Frame{Data: udp(client, server, 1, 1, 8), From: l.ports[client]}
+		v := vswitch.Verdict{}
 		n := testing.AllocsPerRun(1000, func() {
-			c.Judge(f, nil)
-			c.Judge(f, l.ports[server])
+			c.Judge(f, nil, &v)
+			c.Judge(f, l.ports[server], &v)
 		})
 		if n != 0 {
 			t.Errorf("%q: %v allocations per frame", text, n)
@@ -39,11 +40,12 @@ func TestFramesThatNoFilterMatchesAllocateNothing(t *testing.T) {
 			rules = append(rules, l.compile(m.rule+miss))
 		}
 		f := &vswitch.Frame{Data: udp(client, server, 1, 1, 8), From: l.ports[client], At: l.world.Start()}
+		v := vswitch.Verdict{}
 		n := testing.AllocsPerRun(200, func() {
 			f.Seq++
 			for _, c := range rules {
 				for _, to := range []*vswitch.Port{nil, l.ports[server], l.ports[spy]} {
-					if v := c.Judge(f, to); !v.IsZero() {
+					if c.Judge(f, to, &v) {
 						t.Fatalf("%q: %s", c.Rule(), verdictText(v))
 					}
 				}

@@ -14,6 +14,7 @@ type Compiled struct {
 	keys    Keys
 	key     string // of the rule
 	draws   bool
+	idle    bool
 	passing *reorder // a "reorder ahead", which does something to frames that are not hit
 	matched uint64
 	unfit   uint64
@@ -82,6 +83,7 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 		keys:  keys,
 		key:   r.key(),
 		draws: r.often.draws() || r.what.draws(),
+		idle:  r.Idle(),
 		paths: make(map[[2]string]*path),
 		flows: flowCounters{make(map[uint64]uint64)},
 	}
@@ -96,7 +98,8 @@ func (c *Compiled) Rule() *Rule { return c.rule }
 
 // Matched is how many times the rule was in force where it was about the frame,
 // so that its how-often was asked: once per frame, and for a rule about the
-// receivers' cables once per frame and receiver. With 0 nothing came of the rule.
+// receivers' cables once per frame and receiver. With 0 nothing came of the rule;
+// of an idle one ([Rule.Idle]), which is not asked, it is always 0.
 // Call it when the world is not running, or from one of its own goroutines.
 func (c *Compiled) Matched() uint64 { return c.matched }
 
@@ -107,37 +110,43 @@ func (c *Compiled) Matched() uint64 { return c.matched }
 func (c *Compiled) Unfit() uint64 { return c.unfit }
 
 // Judge gives the rule's verdict; see [vswitch.Rule].
-func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port) vswitch.Verdict {
-	if !c.rule.where.on(f.From, to) || !c.fits(f) {
-		return vswitch.Verdict{}
+func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict) bool {
+	if c.idle || !c.rule.where.on(f.From, to) || !c.fits(f) {
+		return false
 	}
 	s, in := c.see(f, to)
 	if a, ok := c.rule.what.(*cut); ok && a.up {
 		in = !in
 	}
 	if !in {
-		return vswitch.Verdict{}
+		return false
 	}
 	c.matched++
 	s.path.frames++
 	s.frame = f
 	hit := c.rule.often.hits(s)
-	var v vswitch.Verdict
 	switch {
 	case c.passing != nil:
-		v = c.passing.pass(s, hit)
+		c.passing.pass(s, hit, v)
 	case hit:
-		v = c.rule.what.verdict(s)
+		c.rule.what.verdict(s, v)
 	}
 	s.frame = nil // the switch's
-	if hit && v.IsZero() && changesBytes(c.rule.what) {
+	if !v.IsZero() {
+		return true
+	}
+	if hit && changesBytes(c.rule.what) {
 		c.unfit++
 	}
-	return v
+	return false
 }
 
-// Cables says whether the rule is about senders' or receivers' cables.
+// Cables says whether the rule is about senders' or receivers' cables; one that is
+// idle is about none.
 func (c *Compiled) Cables() (sender, receivers bool) {
+	if c.idle {
+		return false, false
+	}
 	if w := &c.rule.where; w.at != nil {
 		return w.at.cables()
 	}
@@ -147,7 +156,7 @@ func (c *Compiled) Cables() (sender, receivers bool) {
 // Watch lets the rule see a frame while it is turned off, so that what it draws
 // and counts later does not depend on that; see [vswitch.Watcher].
 func (c *Compiled) Watch(f *vswitch.Frame, to *vswitch.Port) {
-	if c.rule.where.on(f.From, to) && c.fits(f) {
+	if !c.idle && c.rule.where.on(f.From, to) && c.fits(f) {
 		c.see(f, to)
 	}
 }

@@ -129,7 +129,7 @@ func (a *corrupt) options() []string {
 	return words
 }
 
-func (a *corrupt) verdict(s *subject) vswitch.Verdict {
+func (a *corrupt) verdict(s *subject, v *vswitch.Verdict) {
 	data := s.frame.Data
 	edits := a.edits(data, &s.draw)
 	if a.fixsum && edits != nil {
@@ -137,7 +137,7 @@ func (a *corrupt) verdict(s *subject) vswitch.Verdict {
 		fixChecksums(fixed)
 		edits = diff(0, data, fixed)
 	}
-	return vswitch.Verdict{Edits: edits}
+	v.Edits = edits
 }
 
 // edits are what is done before any checksum is made right.

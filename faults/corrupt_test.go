@@ -242,7 +242,8 @@ func TestUnfitFieldsAllocateNothing(t *testing.T) {
 		l := newLAN(t, 3)
 		c := l.compile(text)
 		f := &vswitch.Frame{Data: udp(client, server, 1, 1, 8), From: l.ports[client]}
-		if n := testing.AllocsPerRun(1000, func() { c.Judge(f, nil) }); n != 0 {
+		v := vswitch.Verdict{}
+		if n := testing.AllocsPerRun(1000, func() { c.Judge(f, nil, &v) }); n != 0 {
 			t.Errorf("%q: %v allocations per frame", text, n)
 		}
 	}

@@ -213,15 +213,15 @@ func (a *delay) checkRule(p *parser, r *Rule) error {
 	return nil
 }
 
-func (a *delay) verdict(s *subject) vswitch.Verdict {
+func (a *delay) verdict(s *subject, v *vswitch.Verdict) {
 	if a.places == nil {
-		return vswitch.Verdict{Delay: a.of(s)}
+		v.Delay = a.of(s)
+		return
 	}
 	i, found := slices.BinarySearchFunc(a.places, s.place(), func(x placeDelay, n uint64) int { return comparePlaces(x.place, n) })
-	if !found {
-		return vswitch.Verdict{}
+	if found {
+		v.Delay = a.places[i].by
 	}
-	return vswitch.Verdict{Delay: a.places[i].by}
 }
 
 func (l *lateness) says() string {

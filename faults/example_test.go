@@ -139,7 +139,9 @@ func ExampleRule_Compile() {
 	rule := r.Compile(faults.Keys{Seed: 7, Occurrence: 1})
 	frame := &vswitch.Frame{Data: make([]byte, 60), From: client}
 	for range 4 {
-		fmt.Println(rule.Judge(frame, nil).Drop)
+		var v vswitch.Verdict
+		rule.Judge(frame, nil, &v)
+		fmt.Println(v.Drop)
 	}
 	// Output:
 	// false

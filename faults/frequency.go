@@ -14,6 +14,8 @@ type frequency interface {
 	text() string
 	// draws reports whether hits looks at the subject's draw.
 	draws() bool
+	// never reports whether it hits no frame, whatever comes.
+	never() bool
 	// says is which of the frames are hit, in words: "each with probability 2%".
 	says() string
 	// hits decides.
@@ -131,6 +133,7 @@ type always struct{}
 
 func (always) text() string       { return "" }
 func (always) draws() bool        { return false }
+func (always) never() bool        { return false }
 func (always) says() string       { return "all of them" }
 func (always) hits(*subject) bool { return true }
 
@@ -143,6 +146,7 @@ type probability struct {
 
 func (f probability) text() string { return f.ratio.String() + f.corr.text() }
 func (f probability) draws() bool  { return f.ratio.num != 0 && !f.ratio.isOne() } // else it is certain
+func (f probability) never() bool  { return f.ratio.num == 0 }
 func (f probability) says() string {
 	s := "each with probability " + f.ratio.String()
 	if f.corr.rho != 0 {
@@ -164,6 +168,7 @@ type span struct{ first, last uint64 }
 const maxPlace = ^uint64(0)
 
 func (nth) draws() bool { return false }
+func (nth) never() bool { return false }
 func (f nth) says() string {
 	return "by their places on each path: " + strings.TrimPrefix(f.text(), "nth ")
 }
@@ -272,6 +277,7 @@ type every uint64
 
 func (f every) text() string { return "every " + strconv.FormatUint(uint64(f), 10) }
 func (every) draws() bool    { return false }
+func (every) never() bool    { return false }
 func (f every) says() string {
 	if f == 1 {
 		return "all of them"
@@ -306,6 +312,7 @@ type first uint64
 
 func (f first) text() string { return "first " + strconv.FormatUint(uint64(f), 10) }
 func (first) draws() bool    { return false }
+func (first) never() bool    { return false }
 func (f first) says() string {
 	if f == 1 {
 		return "the first of each path"

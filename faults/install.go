@@ -8,7 +8,7 @@ import (
 )
 
 // Installed is a rule in its place on a switch: Counts says what it did, Matched
-// how often it was asked, Remove takes it off.
+// how often it was asked (never, if it is idle), Remove takes it off.
 type Installed struct {
 	*vswitch.InstalledRule
 	compiled *Compiled

@@ -139,7 +139,7 @@ var (
 	_ placed = (*cut)(nil)
 )
 
-func (a *partition) verdict(*subject) vswitch.Verdict { return vswitch.Verdict{Drop: true} }
+func (a *partition) verdict(_ *subject, v *vswitch.Verdict) { v.Drop = true }
 
 // cut is a pulled cable, while the rule is in force (down) or while it is not (up).
 type cut struct {
@@ -199,7 +199,7 @@ func (a *cut) place() string {
 	return "frames that " + a.port + " sends, and those to it"
 }
 
-func (*cut) verdict(*subject) vswitch.Verdict { return vswitch.Verdict{Drop: true} }
+func (*cut) verdict(_ *subject, v *vswitch.Verdict) { v.Drop = true }
 
 func (*partition) says() string { return "loses them" }
 

@@ -43,11 +43,10 @@ func (a *truncate) checkRule(p *parser, r *Rule) error {
 	return p.errorf(p.end, "how much is left? truncate to 60B: the Ethernet header counts")
 }
 
-func (a *truncate) verdict(s *subject) vswitch.Verdict {
-	if a.size >= len(s.frame.Data) {
-		return vswitch.Verdict{}
+func (a *truncate) verdict(s *subject, v *vswitch.Verdict) {
+	if a.size < len(s.frame.Data) {
+		v.Truncate = a.size
 	}
-	return vswitch.Verdict{Truncate: a.size}
 }
 
 // pad adds zero bytes behind the frame where it arrives: a number of them from
@@ -103,13 +102,13 @@ func (a *pad) check(p *parser) error {
 	return nil
 }
 
-func (a *pad) verdict(s *subject) vswitch.Verdict {
+func (a *pad) verdict(s *subject, v *vswitch.Verdict) {
 	n := a.least
 	if a.draws() {
 		hi, _ := bits.Mul64(s.draw.word(1), uint64(a.most-a.least)+1)
 		n += int(hi)
 	}
-	return vswitch.Verdict{Pad: n}
+	v.Pad = n
 }
 
 func (a *truncate) says() string {

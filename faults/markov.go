@@ -61,6 +61,7 @@ func (g gilbert) text() string {
 }
 
 func (gilbert) draws() bool            { return false }
+func (g gilbert) never() bool          { return g.chain.never() }
 func (g gilbert) hits(s *subject) bool { return g.chain.hits(s) }
 
 // markov is a chain of any number of named states, as wirefilter of VDE has them.
@@ -254,6 +255,23 @@ func (m *markov) text() string {
 }
 
 func (*markov) draws() bool { return false }
+
+// never looks whether any state to which ways lead from the first one hits.
+func (m *markov) never() bool {
+	reached := []int{0}
+	for i := 0; i < len(reached); i++ {
+		from := reached[i]
+		if m.states[from].hit.num != 0 {
+			return false
+		}
+		for _, e := range m.edges {
+			if e.from == from && e.p.num != 0 && !slices.Contains(reached, e.to) {
+				reached = append(reached, e.to)
+			}
+		}
+	}
+	return true
+}
 
 // Draws of a chain: word(0) of a frame's place decides whether it is hit, word(1)
 // of the place, or of the step, where the chain goes then.

@@ -70,12 +70,10 @@ func (a *mtu) length(data []byte) int {
 	return n
 }
 
-func (a *mtu) verdict(s *subject) vswitch.Verdict {
-	n := a.length(s.frame.Data)
-	if a.tell || n <= a.size {
-		return vswitch.Verdict{}
+func (a *mtu) verdict(s *subject, v *vswitch.Verdict) {
+	if n := a.length(s.frame.Data); n > a.size && !a.tell {
+		v.Drop, v.Reason = true, fmt.Sprintf("mtu:%d/%d", n, a.size)
 	}
-	return vswitch.Verdict{Drop: true, Reason: fmt.Sprintf("mtu:%d/%d", n, a.size)}
 }
 
 // gate is a compiled "mtu N error".

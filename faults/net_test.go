@@ -110,10 +110,15 @@ func (l *lan) judge(c *faults.Compiled, data []byte, from, to int) vswitch.Verdi
 func (l *lan) judgeAt(c *faults.Compiled, data []byte, from, to int, at time.Duration) vswitch.Verdict {
 	l.seq++
 	f := &vswitch.Frame{Data: data, Seq: l.seq, At: l.world.Start().Add(at), From: l.ports[from]}
-	if to < 0 {
-		return c.Judge(f, nil)
+	var cable *vswitch.Port
+	if to >= 0 {
+		cable = l.ports[to]
 	}
-	return c.Judge(f, l.ports[to])
+	v := vswitch.Verdict{}
+	if did := c.Judge(f, cable, &v); did == v.IsZero() {
+		l.t.Fatalf("%q: it says %v, the verdict is %s", c.Rule(), did, verdictText(v))
+	}
+	return v
 }
 
 // now is the time since the run's start.

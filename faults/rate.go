@@ -137,12 +137,13 @@ func (a *rate) newShaper() *shaper {
 	return newShaper(int64(a.bits), a.burst, a.packets, a.bytes)
 }
 
-func (a *rate) verdict(s *subject) vswitch.Verdict {
+func (a *rate) verdict(s *subject, v *vswitch.Verdict) {
 	late, ok, packets, bytes := s.path.shaper.send(s.frame.At.UnixNano(), len(s.frame.Data))
 	if !ok {
-		return vswitch.Verdict{Drop: true, Reason: fmt.Sprintf("queue:%dp/%dB", packets, bytes)}
+		v.Drop, v.Reason = true, fmt.Sprintf("queue:%dp/%dB", packets, bytes)
+		return
 	}
-	return vswitch.Verdict{Delay: time.Duration(late)}
+	v.Delay = time.Duration(late)
 }
 
 func (a *rate) says() string {

@@ -102,22 +102,18 @@ func (a *reorder) check(p *parser) error {
 	return nil
 }
 
-func (a *reorder) verdict(*subject) vswitch.Verdict {
-	if a.isAhead {
-		return vswitch.Verdict{}
-	}
-	return vswitch.Verdict{Behind: a.behind, Within: a.within}
-}
+// verdict is for those that are held; see pass for the other way.
+func (a *reorder) verdict(_ *subject, v *vswitch.Verdict) { v.Behind, v.Within = a.behind, a.within }
 
 // pass is what an "ahead" does with a frame: those that are hit go as they are,
 // unless the round is not at its end, and all others are late.
-func (a *reorder) pass(s *subject, hit bool) vswitch.Verdict {
+func (a *reorder) pass(s *subject, hit bool, v *vswitch.Verdict) {
 	s.path.round++
 	if hit && s.path.round >= a.gap {
 		s.path.round = 0
-		return vswitch.Verdict{}
+		return
 	}
-	return vswitch.Verdict{Delay: a.ahead.of(s)}
+	v.Delay = a.ahead.of(s)
 }
 
 func (a *reorder) says() string {

@@ -130,6 +130,14 @@ func (r *Rule) text() string {
 	return b.String()
 }
 
+// Idle reports whether the rule can do nothing, whatever comes, because its
+// probability is 0 ("drop 0%", a chain that never leaves states of 0%). It is then
+// asked about no frame: it costs nothing, and matches none.
+func (r *Rule) Idle() bool {
+	a, ok := r.what.(*reorder)
+	return r.often.never() && !(ok && a.isAhead)
+}
+
 // Refuses reports whether the rule acts inside the sender's write ("mtu N error"):
 // what it refuses is in no recording.
 func (r *Rule) Refuses() bool {

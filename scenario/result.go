@@ -42,6 +42,9 @@ type RuleResult struct {
 	// Matched is how often the rule was in force where it was about the frame; 0
 	// if nothing came of it. The counts are frames affected.
 	Matched uint64 `json:"matched"`
+	// Idle is whether it could do nothing at all, as its probability is 0. It was
+	// then not asked, so that Matched is 0, and was not meant to match.
+	Idle bool `json:"idle,omitempty"`
 	Affected
 }
 
@@ -49,7 +52,7 @@ type RuleResult struct {
 func (r *Result) unmatched() {
 	for i := range r.Rules {
 		rule := &r.Rules[i]
-		if rule.Matched > 0 {
+		if rule.Matched > 0 || rule.Idle {
 			continue
 		}
 		name := rule.Name

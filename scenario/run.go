@@ -302,7 +302,7 @@ func (r *runner) result(w *vswitch.World) *Result {
 		rule := RuleResult{Number: i + 1, Text: x.text}
 		if in := x.installed; in != nil {
 			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), AffectedOf(in.Counts())
-			rule.Added = true
+			rule.Added, rule.Idle = true, in.Rule().Idle()
 		}
 		res.Rules = append(res.Rules, rule)
 	}

@@ -114,7 +114,7 @@ type gate struct {
 	refuse func(from *vswitch.Port, data []byte, at time.Time) error
 }
 
-func (gate) Judge(*vswitch.Frame, *vswitch.Port) vswitch.Verdict { return vswitch.Verdict{} }
+func (gate) Judge(*vswitch.Frame, *vswitch.Port, *vswitch.Verdict) bool { return false }
 func (g gate) Refuse(from *vswitch.Port, data []byte, at time.Time) error {
 	return g.refuse(from, data, at)
 }

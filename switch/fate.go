@@ -58,24 +58,25 @@ func (s *Switch) judge(sent *Sent, force *inForce, now, atSwitch int64) error {
 	froms := s.fromHits[:0]
 	dropped := false
 	dst, src := f.Dst(), f.Src()
-	var v Verdict
+	v := &s.verdict // zero, but between an answer and its use
 	for i, r := range force.rules {
 		if !r.onSenders {
 			continue
 		}
-		hit, err := s.ask(r, nil, &v)
+		hit, err := s.ask(r, nil, v)
 		if err != nil {
 			return err
 		}
 		if !hit {
 			continue
 		}
-		froms = append(froms, fromHit{i, v})
+		froms = append(froms, fromHit{i, *v})
 		dropped = dropped || v.Drop
 		for _, e := range v.Edits {
 			editMAC(&dst, e, 0)
 			editMAC(&src, e, 6)
 		}
+		*v = Verdict{}
 	}
 	s.fromHits = froms
 	if !dropped && !s.cfg.Hub && !s.macs.learn(src, p, now) {
@@ -95,13 +96,14 @@ func (s *Switch) judge(sent *Sent, force *inForce, now, atSwitch int64) error {
 		}
 		for k := range sent.Receivers {
 			q := sent.Receivers[k].Port
-			hit, err := s.ask(r, q, &v)
+			hit, err := s.ask(r, q, v)
 			if err != nil {
 				return err
 			}
 			if hit {
-				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: v})
-				r.count(f.Seq, &v)
+				sent.Hits = append(sent.Hits, Hit{Rule: r, To: q, Verdict: *v})
+				r.count(f.Seq, v)
+				*v = Verdict{}
 			}
 		}
 	}
@@ -138,17 +140,21 @@ func (s *Switch) ask(r *InstalledRule, to *Port, v *Verdict) (hit bool, err erro
 	return r.judge(&s.frame, to, v)
 }
 
-// judge asks the rule, and checks its answer. It reports whether that does anything.
+// judge asks the rule, and checks its answer. It reports whether that does anything,
+// and leaves v zero if not.
 func (r *InstalledRule) judge(f *Frame, to *Port, v *Verdict) (bool, error) {
-	*v = r.rule.Judge(f, to)
-	if v.IsZero() {
+	if !r.rule.Judge(f, to, v) {
 		return false, nil
 	}
 	err := v.check(r, f, to)
 	if v.Truncate >= len(f.Data) {
 		v.Truncate = 0
 	}
-	return !v.IsZero(), err
+	if v.IsZero() {
+		*v = Verdict{}
+		return false, err
+	}
+	return true, err
 }
 
 // editMAC applies e to the address that starts at byte off of the frame.

@@ -118,13 +118,16 @@ func (s *Switch) setRules(installed []*InstalledRule) {
 			continue
 		}
 		s.installed = append(s.installed, r)
+		somewhere := r.onSenders || r.onReceivers
 		if r.off {
-			if w, ok := r.rule.(Watcher); ok {
+			if w, ok := r.rule.(Watcher); ok && somewhere {
 				force.watchers = append(force.watchers, w)
 			}
 			continue
 		}
-		force.rules = append(force.rules, r)
+		if somewhere {
+			force.rules = append(force.rules, r)
+		}
 		if _, ok := r.rule.(Gate); ok {
 			force.gates = append(force.gates, r)
 		}

@@ -15,21 +15,35 @@ type Rule interface {
 	// order. It is always shown the frame as it was sent, whatever other rules
 	// decided.
 	//
-	// Judge must not keep or change f, block, send, ask the time (f.At is the
-	// time) or draw from a random source that others share. It is never called
+	// v is the zero Verdict, and the switch's. A rule that does something to the
+	// frame writes there what, and returns true. One that leaves the frame alone
+	// returns false without having written to v: most rules leave most frames
+	// alone, and then nothing of a Verdict, which is large, is moved about.
+	//
+	// Judge must not keep or change f, keep v, block, send, ask the time (f.At is
+	// the time) or draw from a random source that others share. It is never called
 	// concurrently.
-	Judge(f *Frame, to *Port) Verdict
+	Judge(f *Frame, to *Port, v *Verdict) bool
 }
 
-// RuleFunc lets a plain function be a [Rule].
+// RuleFunc lets a plain function be a [Rule]. The zero Verdict leaves the frame
+// alone.
 type RuleFunc func(f *Frame, to *Port) Verdict
 
 // Judge calls fn.
-func (fn RuleFunc) Judge(f *Frame, to *Port) Verdict { return fn(f, to) }
+func (fn RuleFunc) Judge(f *Frame, to *Port, v *Verdict) bool {
+	got := fn(f, to)
+	if got.IsZero() {
+		return false
+	}
+	*v = got
+	return true
+}
 
 // Placed is a [Rule] that says on which kinds of cables it can do anything: it is not
-// asked about the others, which takes time. It is asked for that once, when it is
-// added.
+// asked about the others, which takes time. One that can do nothing on any cable is
+// neither asked nor shown frames ([Watcher]), and costs a frame nothing; of a [Gate]
+// that is about Judge, not about Refuse. It is asked for that once, when it is added.
 type Placed interface {
 	Rule
 	Cables() (sender, receivers bool)

@@ -338,3 +338,23 @@ type placed struct {
 }
 
 func (p placed) Cables() (sender, receivers bool) { return p.sender, p.receivers }
+
+// One that can do nothing anywhere is not shown frames either while it is off.
+func TestRulesThatCanDoNothingAreNotShownFrames(t *testing.T) {
+	l := newLAN(t, vswitch.SwitchConfig{}, "a", "b")
+	shown := map[bool]int{}
+	for _, can := range []bool{false, true} {
+		l.sw.AddRule("", watcher{placed{can, false, func(*vswitch.Frame, *vswitch.Port) vswitch.Verdict { return vswitch.Verdict{} }},
+			func() { shown[can]++ }}).SetOn(false)
+	}
+	l.at(0, func() { l.stations["a"].send(vswitch.Broadcast, "x") })
+	l.run()
+	equal(t, "shown", fmt.Sprint(shown), "map[true:2]")
+}
+
+type watcher struct {
+	placed
+	shown func()
+}
+
+func (w watcher) Watch(*vswitch.Frame, *vswitch.Port) { w.shown() }

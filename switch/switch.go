@@ -62,6 +62,7 @@ type Switch struct {
 	receivers []Receiver
 	arrivals  []time.Time
 	fromHits  []fromHit
+	verdict   Verdict
 }
 
 // inForce is what holds for a frame that enters. It is replaced as a whole, by whoever

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -88,7 +89,7 @@ func (h *Host) dialTCP(ctx context.Context, local, to netip.AddrPort) (net.Conn,
 		ep      tcpip.Endpoint
 		c       *Conn
 		err     error
-		expired bool
+		expired atomic.Bool
 	)
 	stop := func() {
 		if ep != nil {
@@ -109,7 +110,7 @@ func (h *Host) dialTCP(ctx context.Context, local, to netip.AddrPort) (net.Conn,
 		What: func() string { return "tcp to " + to.String() },
 		Try: func() bool {
 			switch {
-			case expired:
+			case expired.Load():
 				return done(context.DeadlineExceeded)
 			case ctx.Err() != nil:
 				return done(ctx.Err())
@@ -150,8 +151,8 @@ func (h *Host) dialTCP(ctx context.Context, local, to netip.AddrPort) (net.Conn,
 	}
 	defer context.AfterFunc(ctx, func() { h.node.Wake(&op) })()
 	if t, ok := ctx.Deadline(); ok {
-		at := new(instants).take(t, h.Now())
-		timer := h.node.AppClock(0).AfterFunc(at.Sub(h.Now()), func() { expired = true; h.node.Wake(&op) })
+		at := h.instant(new(instants), t)
+		timer := h.node.AppClock(0).AfterFunc(at.Sub(h.Now()), func() { expired.Store(true); h.node.Wake(&op) })
 		defer timer.Stop()
 	}
 	if werr := h.node.Do(&op); werr != nil {

@@ -8,6 +8,8 @@
 //     Its [Host.Listen], [Host.DialContext] and [Host.ListenPacket] give
 //     net.Listener, net.Conn and net.PacketConn, its [Host.Sleep],
 //     [Host.AfterFunc] and [Host.WithTimeout] the time.
+//   - [NewRouter] makes a host with interfaces on several switches that forwards
+//     between them.
 //   - [Raw] is a virtual network interface without a stack.
 //   - [DateHandler] makes net/http servers date their answers by the world's clock.
 //
@@ -32,6 +34,13 @@
 // time.AfterFunc, tickers, context.WithTimeout, http.Client.Timeout,
 // http.Transport.IdleConnTimeout, http.Server.Shutdown. A world that meets a
 // goroutine in one of the first kind ends with an error that names the line.
+//
+// In a world in real time all of this is as with the net package: calls proceed on the
+// goroutines that make them, deadlines are instants of the machine's clock, and the
+// functions of package time may be used. What TCP sends is cut into frames of the port's
+// MTU by the host's link, and what it receives is put together there, as network cards
+// do; so the stack handles up to 64 kB at once, and every frame on the cable is one that
+// a wire would carry.
 //
 // # Names
 //

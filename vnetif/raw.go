@@ -33,6 +33,7 @@ const (
 // out. It offers what mirage-vnetif's Vnetif offers in OCaml.
 type Raw struct {
 	port    *vswitch.Port
+	real    bool // time
 	node    *vswitch.Node
 	monitor func(Direction, time.Time, []byte)
 
@@ -41,6 +42,7 @@ type Raw struct {
 	mu       sync.Mutex
 	listener func([]byte)
 	queue    [][]byte
+	room     sync.Cond // in the queue, for Deliver in real time
 	reading  []*vswitch.Op
 	closed   bool
 	stats    RawStats
@@ -52,7 +54,8 @@ type RawStats struct {
 	RxFrames, RxBytes uint64
 	TxFrames, TxBytes uint64
 	// RxOverflow counts frames dropped because nobody listened and ReadFrame's
-	// queue was full.
+	// queue was full. In real time the port waits instead; see
+	// vswitch.PortConfig.Patience.
 	RxOverflow uint64
 }
 
@@ -62,7 +65,8 @@ const rawQueue = 1024
 // NewRaw puts a raw interface on a switch. Its frames wait in a queue for
 // [Raw.ReadFrame] until [Raw.SetListen] names a listener.
 func NewRaw(sw *vswitch.Switch, cfg RawConfig) (*Raw, error) {
-	r := &Raw{monitor: cfg.Monitor}
+	r := &Raw{monitor: cfg.Monitor, real: sw.World().RealTime()}
+	r.room.L = &r.mu
 	port, err := sw.Connect(cfg.Port, r)
 	if err != nil {
 		return nil, fmt.Errorf("raw interface: %w", err)
@@ -72,6 +76,7 @@ func NewRaw(sw *vswitch.Switch, cfg RawConfig) (*Raw, error) {
 		port.Close()
 		return nil, fmt.Errorf("raw interface: %w", err)
 	}
+	r.node.OnClose(r.shut)
 	return r, nil
 }
 
@@ -124,8 +129,8 @@ func (r *Raw) watch(dir Direction, frame []byte) {
 	r.monitor(dir, r.node.World().Now(), frame)
 }
 
-// SetListen has f called by the world's loop for every frame from now on, those
-// waiting for ReadFrame first; nil stops it. f may change the frame, must not
+// SetListen has f called by the world's loop (in real time: on the port's goroutine) for
+// every frame from now on, those waiting for ReadFrame first; nil stops it. f may change the frame, must not
 // keep it and must not block; it may send.
 func (r *Raw) SetListen(f func(frame []byte)) {
 	r.mu.Lock()
@@ -134,6 +139,7 @@ func (r *Raw) SetListen(f func(frame []byte)) {
 	if f != nil {
 		waiting, r.queue = r.queue, nil
 	}
+	r.room.Broadcast()
 	r.mu.Unlock()
 	for _, frame := range waiting {
 		f(frame)
@@ -160,6 +166,7 @@ func (r *Raw) ReadFrame(b []byte) (n int, err error) {
 		}
 		n, err = copy(b, r.queue[0]), nil
 		r.queue = r.queue[1:]
+		r.room.Signal()
 		return true
 	})
 	return n, first(waited, err)
@@ -191,24 +198,53 @@ func (r *Raw) isClosed() bool {
 }
 
 // Deliver is called by the switch.
-func (r *Raw) Deliver(frame []byte) {
-	r.watch(Received, frame)
+func (r *Raw) Deliver(frame []byte) { r.DeliverBatch([][]byte{frame}) }
+
+// DeliverBatch is called by the switch.
+func (r *Raw) DeliverBatch(frames [][]byte) {
+	for len(frames) > 0 {
+		n := r.receive(frames)
+		frames = frames[n:]
+	}
+}
+
+// receive takes all frames for the listener, or one for the queue, and returns how many.
+func (r *Raw) receive(frames [][]byte) int {
 	r.mu.Lock()
-	r.stats.RxFrames++
-	r.stats.RxBytes += uint64(len(frame))
+	for r.real && r.listener == nil && len(r.queue) >= rawQueue && !r.closed {
+		r.room.Wait()
+	}
 	f := r.listener
 	if f == nil {
-		if len(r.queue) < rawQueue {
-			r.queue = append(r.queue, append([]byte(nil), frame...))
-			r.wakeLocked()
-		} else {
-			r.stats.RxOverflow++
-		}
+		frames = frames[:1]
+	}
+	for _, frame := range frames {
+		r.stats.RxFrames++
+		r.stats.RxBytes += uint64(len(frame))
 	}
 	r.mu.Unlock()
-	if f != nil {
-		f(frame)
+	for _, frame := range frames {
+		r.watch(Received, frame)
+		if f != nil {
+			f(frame)
+		}
 	}
+	if f == nil {
+		r.enqueue(frames[0])
+	}
+	return len(frames)
+}
+
+// enqueue puts a frame into ReadFrame's queue.
+func (r *Raw) enqueue(frame []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) >= rawQueue {
+		r.stats.RxOverflow++
+		return
+	}
+	r.queue = append(r.queue, append([]byte(nil), frame...))
+	r.wakeLocked()
 }
 
 func (r *Raw) wakeLocked() {
@@ -234,9 +270,15 @@ func (r *Raw) ResetStats() {
 // Disconnect takes the interface off the switch and wakes blocked calls; no
 // frame is delivered from the world's next step on. It may be called more than once.
 func (r *Raw) Disconnect() error {
+	r.shut()
+	return r.port.Close()
+}
+
+// shut wakes whoever waits.
+func (r *Raw) shut() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed, r.listener = true, nil
 	r.wakeLocked()
-	r.mu.Unlock()
-	return r.port.Close()
+	r.room.Broadcast()
 }

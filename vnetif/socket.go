@@ -36,7 +36,8 @@ type socket struct {
 	known    instants
 	closed   bool
 
-	writing *bytes.Reader // of the Write that has begun and is not finished; the loop's
+	trying  sync.Mutex    // one try of a Write at a time
+	writing *bytes.Reader // of the Write that has begun and is not finished
 }
 
 // Directions of calls.
@@ -167,6 +168,8 @@ func (s *socket) read(b []byte, from *tcpip.FullAddress) (n int, err error) {
 func (s *socket) write(b []byte, to *tcpip.FullAddress, addr net.Addr) (n int, err error) {
 	r := new(bytes.Reader)
 	waited := s.do(vswitch.OpWrite, out, func() (done bool) {
+		s.trying.Lock()
+		defer s.trying.Unlock()
 		if s.writing != nil && s.writing != r {
 			err = s.gone(out)
 			return err != nil
@@ -265,7 +268,7 @@ func (s *socket) setDeadline(dir int, t time.Time) error {
 		s.timer[dir].Stop()
 		s.timer[dir] = nil
 	}
-	at := s.known.take(t, s.h.Now())
+	at := s.h.instant(&s.known, t)
 	s.deadline[dir] = at
 	passed := !at.IsZero() && !s.h.Now().Before(at)
 	if !at.IsZero() && !passed {

@@ -3,6 +3,7 @@ package vnetif
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vnreplay/vnreplay/switch"
@@ -39,6 +40,15 @@ func (m *instants) take(t, now time.Time) time.Time {
 	return at
 }
 
+// instant is the instant of the world's clock that a deadline stands for. In real time
+// that is the deadline itself.
+func (h *Host) instant(known *instants, t time.Time) time.Time {
+	if h.world.RealTime() {
+		return t
+	}
+	return known.take(t, h.Now())
+}
+
 func (m *instants) remember(wall, world time.Time) {
 	if m[0].wall != wall {
 		m[1], m[0] = m[0], struct{ wall, world time.Time }{wall, world}
@@ -64,16 +74,16 @@ func (h *Host) Sleep(d time.Duration) error {
 	var (
 		op     vswitch.Op
 		timer  vswitch.Timer
-		passed bool
+		passed atomic.Bool
 	)
 	op = vswitch.Op{Kind: vswitch.OpSleep, Key: d.String(), What: d.String, Try: func() bool {
 		if timer == nil && d > 0 {
 			timer = h.node.AppClock(0).AfterFunc(d, func() {
-				passed = true
+				passed.Store(true)
 				h.node.Wake(&op)
 			})
 		}
-		return passed || d <= 0
+		return passed.Load() || d <= 0
 	}}
 	return h.node.Do(&op)
 }
@@ -98,7 +108,7 @@ func (h *Host) WithTimeout(parent context.Context, d time.Duration) (ctx context
 	c := &timeoutContext{parent: parent, deadline: h.Now().Add(d)}
 	c.over, c.signal = context.WithCancel(context.Background())
 	if outer, ok := parent.Deadline(); ok {
-		if outer = new(instants).take(outer, h.Now()); outer.Before(c.deadline) {
+		if outer = h.instant(new(instants), outer); outer.Before(c.deadline) {
 			c.deadline = outer
 		}
 	}

@@ -130,7 +130,7 @@ var scenes = map[string]func(t *testing.T){
 	},
 	"may miss": func(t *testing.T) {
 		n := vnettest.New(t, vnettest.Config{
-			Faults:  []string{`typo: drop from server if "tcp port 81"`, "drop 1% from client during 1h..2h"},
+			Faults:  []string{`typo: drop from server if "tcp port 81"`, "drop 1% from client during 1h..2h", "drop 0% from server"},
 			MayMiss: []string{"typo", "drop 1% from client during 1h..2h"},
 		})
 		n.HTTPServer("server", ":80", handler)

@@ -139,7 +139,7 @@ func ruleResults(fed *replay.Fed) []scenario.RuleResult {
 	out := []scenario.RuleResult{}
 	for _, r := range fed.Rules {
 		out = append(out, scenario.RuleResult{Number: r.Number(), Name: r.Name(), Text: r.Rule().String(),
-			Added: true, Matched: r.Matched(), Affected: scenario.AffectedOf(r.Counts())})
+			Added: true, Matched: r.Matched(), Idle: r.Rule().Idle(), Affected: scenario.AffectedOf(r.Counts())})
 	}
 	return out
 }

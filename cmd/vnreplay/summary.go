@@ -113,7 +113,11 @@ func writeRules(b *strings.Builder, res *scenario.Result) {
 	b.WriteByte('\n')
 	var rows []ruleRow
 	for _, r := range res.Rules {
-		rows = append(rows, ruleRow{asked: strconv.FormatUint(r.Matched, 10), counts: countsOf(r.Affected),
+		asked := strconv.FormatUint(r.Matched, 10)
+		if r.Idle {
+			asked = "-"
+		}
+		rows = append(rows, ruleRow{asked: asked, counts: countsOf(r.Affected),
 			text: strconv.Itoa(r.Number) + " " + pcap.Printable(r.Text)})
 	}
 	var all *ruleRow
@@ -127,6 +131,8 @@ func writeRules(b *strings.Builder, res *scenario.Result) {
 		switch {
 		case !r.Added:
 			warn("rule %d was not added before the run ended", r.Number)
+		case r.Idle:
+			warn("rule %d does nothing: its probability is 0, so it is not asked", r.Number)
 		case r.Matched == 0:
 			warn("rule %d never matched: no frame is what it is about", r.Number)
 		case r.Frames+r.Refused == 0:
