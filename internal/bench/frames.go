@@ -72,7 +72,7 @@ func (f *Frames) Setup(context.Context) (err error) {
 		return err
 	}
 	f.frames = testFrames(listener.MAC(), f.sender.MAC())
-	return f.l.faulty()
+	return f.l.ready()
 }
 
 // Teardown ends the world and removes the recording.

@@ -29,7 +29,7 @@ func newHosts(s Setting) (h hosts, err error) {
 		h.server, err = host("server", "10.0.0.2/24")
 	}
 	if err == nil {
-		err = h.faulty()
+		err = h.ready()
 	}
 	if err != nil {
 		h.close()

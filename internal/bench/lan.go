@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ type lan struct {
 	setting Setting
 	w       *vswitch.World
 	sw      *vswitch.Switch
+	ports   []*vswitch.Port
 	rec     *pcap.Recorder
 	path    string // of the recording
 }
@@ -53,8 +55,9 @@ func newLAN(s Setting) (l *lan, err error) {
 	return l, nil
 }
 
-// faulty installs the rules. Rules may name ports, so it comes after those.
-func (l *lan) faulty() error {
+// ready installs the rules, when all ports are there.
+func (l *lan) ready() error {
+	l.ports = l.sw.Ports()
 	rules, err := faults.ParseAll(l.setting.Rules)
 	if err != nil {
 		return err
@@ -82,12 +85,39 @@ func (l *lan) finish(r *Result) error {
 	if err != nil {
 		return err
 	}
-	frames, err := countFrames(l.path)
+	return l.check()
+}
+
+// check holds the recording against the switch: as many frames, as many bytes, and
+// none longer than the MTU lets it be.
+func (l *lan) check() error {
+	var sent vswitch.Counters
+	for _, p := range l.ports {
+		c := p.Counters()
+		sent.TxFrames, sent.TxBytes = sent.TxFrames+c.TxFrames, sent.TxBytes+c.TxBytes
+	}
+	r, err := pcap.Open(l.path)
 	if err != nil {
 		return err
 	}
-	if entered := l.w.Stats().Frames; frames != entered {
-		return fmt.Errorf("the recording has %d frames, and %d entered the switch", frames, entered)
+	defer r.Close()
+	var frames, bytes uint64
+	mtu := cmp.Or(l.setting.MTU, vswitch.DefaultMTU)
+	for {
+		p, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		frames, bytes = frames+1, bytes+uint64(len(p.Data))
+		if len(p.Data) > mtu+vswitch.HeaderLen {
+			return fmt.Errorf("frame %d of the recording has %d bytes, which the MTU of %d does not let through", p.Number, len(p.Data), mtu)
+		}
+	}
+	if frames != sent.TxFrames || bytes != sent.TxBytes {
+		return fmt.Errorf("the recording has %d frames with %d bytes, and %d with %d entered the switch", frames, bytes, sent.TxFrames, sent.TxBytes)
 	}
 	return nil
 }
@@ -105,20 +135,4 @@ func (l *lan) close() error {
 		}
 	}
 	return err
-}
-
-func countFrames(path string) (n uint64, err error) {
-	r, err := pcap.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	for {
-		if _, err := r.Next(); err == io.EOF {
-			return n, nil
-		} else if err != nil {
-			return n, err
-		}
-		n++
-	}
 }
