@@ -27,7 +27,7 @@ import (
 
 const (
 	nic         = 1
-	socketBytes = 4 << 20  // of each socket's buffers
+	socketBytes = 4 << 20 // of each socket's buffers
 )
 
 // The two stacks' addresses.

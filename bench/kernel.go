@@ -36,8 +36,10 @@ var (
 		lost:  regexp.MustCompile(`received/dropped on interface .*: \d+/(\d+)`),
 	}
 	tcpdump = &recorder{
-		name:  "tcpdump",
-		args:  func(dev, file string) []string { return []string{"-n", "-Z", "root", "-B", "65536", "-i", dev, "-w", file} },
+		name: "tcpdump",
+		args: func(dev, file string) []string {
+			return []string{"-n", "-Z", "root", "-B", "65536", "-i", dev, "-w", file}
+		},
 		ready: regexp.MustCompile(`listening on`),
 		lost:  regexp.MustCompile(`(\d+) packets? dropped by kernel`),
 	}

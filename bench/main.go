@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // groups is everything there is to measure.
 func groups(s sizes) []bench.Group {
-	all := []bench.Group{tcpGroup(s), framesGroup(s), faultsGroup(s)}
+	all := []bench.Group{tcpGroup(s), framesGroup(s), faultsGroup(s), feedGroup(s), paceGroup(s)}
 	return all
 }
 
