@@ -200,7 +200,7 @@ func (v *vfkitFrames) Run(ctx context.Context) (bench.Result, error) {
 			return bench.Result{}, err
 		}
 	}
-	for began := time.Now(); v.frames.Load() < uint64(v.count) && time.Since(began) < time.Second; {
+	for began := time.Now(); v.frames.Load() < uint64(v.count) && time.Since(began) < readyWithin && ctx.Err() == nil; {
 		time.Sleep(10 * time.Microsecond)
 	}
 	r := bench.Result{Frames: v.frames.Load()}

@@ -113,8 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // groups is everything there is to measure.
 func groups(s sizes) []bench.Group {
-	all := []bench.Group{tcpGroup(s), framesGroup(s), faultsGroup(s), feedGroup(s), paceGroup(s)}
-	return all
+	return []bench.Group{tcpGroup(s), framesGroup(s), faultsGroup(s), feedGroup(s), paceGroup(s)}
 }
 
 // choose takes the groups that are named, or all, and of them the subjects whose
@@ -134,6 +133,10 @@ func choose(all []bench.Group, names []string, only string) ([]bench.Group, erro
 	for i := range chosen {
 		g := &chosen[i]
 		g.Subjects = slices.DeleteFunc(g.Subjects, func(s bench.Subject) bool { return !strings.Contains(s.Name(), only) })
+	}
+	chosen = slices.DeleteFunc(chosen, func(g bench.Group) bool { return len(g.Subjects) == 0 })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("-only %q: there is no such subject", only)
 	}
 	return chosen, nil
 }

@@ -35,7 +35,8 @@ const (
 	// pionWindow is how many datagrams may be on the way: pion's sockets hold 1024
 	// and drop what is beyond without a word.
 	pionWindow = 512
-	// pionStall is how long nothing may arrive until what is on the way counts as lost.
+	// pionStall is how long nothing may arrive until what is on the way counts as lost,
+	// where something may be.
 	pionStall = 100 * time.Millisecond
 )
 
@@ -112,7 +113,10 @@ func (p *pionFrames) Run(ctx context.Context) (bench.Result, error) {
 	forgiven := int64(0) // up to here nothing is waited for
 	for i := int64(0); i < int64(p.count) && ctx.Err() == nil; i++ {
 		for i-max(forgiven, p.next.Load()) >= pionWindow {
-			if !p.progress() {
+			if ctx.Err() != nil {
+				return bench.Result{}, context.Cause(ctx)
+			}
+			if !p.progress() && p.loss > 0 {
 				forgiven = i
 			}
 		}

@@ -83,11 +83,12 @@ func (t *Table) writeRatios(w io.Writer) {
 		if q.AtLeast > 0 {
 			wanted = fmt.Sprintf("%.2f", q.AtLeast)
 		}
-		fmt.Fprintf(tabs, "%s / %s\t%.3g\t(%.3g-%.3g)\t%s\t%s\n", q.Of, q.To, q.Rate.Median, q.Rate.Min, q.Rate.Max, wanted, figure(q.CPU.Median))
+		fmt.Fprintf(tabs, "%s / %s\t%s\t(%s-%s)\t%s\t%s\n",
+			q.Of, q.To, figure(q.Rate.Median), figure(q.Rate.Min), figure(q.Rate.Max), wanted, figure(q.CPU.Median))
 	}
 }
 
-// figure prints three digits that count; what is not known is "-".
+// figure prints about three digits that count; what is not known is "-".
 func figure(f float64) string {
 	switch {
 	case f == 0:
@@ -96,6 +97,8 @@ func figure(f float64) string {
 		return fmt.Sprintf("%.0f", f)
 	case f >= 10:
 		return fmt.Sprintf("%.1f", f)
+	case f >= 1:
+		return fmt.Sprintf("%.2f", f)
 	}
-	return fmt.Sprintf("%.2f", f)
+	return fmt.Sprintf("%.3f", f)
 }
