@@ -34,9 +34,6 @@ type Compiled struct {
 	asked   subject // about which the rule is asked now; here, so that it is not allocated for each frame
 }
 
-// String returns the rule's text: recordings that it is added to during a run tell it.
-func (c *Compiled) String() string { return c.rule.String() }
-
 // fit is whether a frame is one that an expression matches: rules are asked about
 // several cables.
 type fit struct {

@@ -79,7 +79,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
 			runCommand(), recordCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
-			faultsCommand(), demoCommand(), versionCommand(),
+			faultsCommand(), benchCommand(), demoCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			cli.ShowAppHelp(c)
