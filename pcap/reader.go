@@ -57,6 +57,9 @@ type Packet struct {
 	Flags     uint32
 	// ID is the packet id, 0 for none. In a recording, the number of the frame.
 	ID uint64
+	// Lost is how many packets of the interface who made the capture lost between this
+	// one and the one before (epb_dropcount), as far as it says so.
+	Lost uint64
 
 	wireLen int  // the original length as the file has it, which may be too small
 	stray   bool // the block holds bytes that mean nothing: see strayBytes
@@ -267,6 +270,7 @@ func (r *Reader) set(p *Packet, data []byte, iface int, at time.Time, sc *scanne
 		Direction: direction(sc.flags),
 		Flags:     sc.flags,
 		ID:        sc.id,
+		Lost:      sc.lost,
 		wireLen:   sc.origLen,
 		stray:     sc.stray,
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -35,6 +36,7 @@ type scanned struct {
 	origLen  int
 	flags    uint32
 	id       uint64
+	lost     uint64
 	comments []string
 	stray    bool // see strayBytes
 }
@@ -280,6 +282,8 @@ func (s *ngScanner) packet(kind uint32, body []byte) error {
 			s.cur.flags = s.order.Uint32(value)
 		case code == optPacketID && len(value) == 8 && kind == blockPacket:
 			s.cur.id = s.order.Uint64(value)
+		case code == optPacketDrop && len(value) == 8 && kind == blockPacket:
+			s.cur.lost = s.order.Uint64(value)
 		}
 	})
 	switch {
@@ -322,7 +326,7 @@ func strayBytes(pad, opts []byte, order binary.ByteOrder) bool {
 		switch {
 		case code == optEnd:
 			return len(opts) > 4
-		case code == optPacketFlags && n != 4, code == optPacketID && n != 8:
+		case code == optPacketFlags && n != 4, code == optPacketID && n != 8, code == optPacketDrop && n != 8:
 			return true
 		case code > optLastPacket && code != optCustomText && code != optCustom && code != optCustomTextNo && code != optCustomNo:
 			return true
@@ -384,6 +388,10 @@ func (s *ngScanner) statistics(body []byte) error {
 				st.Port, st.IsPort = p, true
 			} else if reason, ok := strings.CutPrefix(c, cutPrefix); ok {
 				st.Cut = reason
+			} else if lost, ok := strings.CutPrefix(c, lostPrefix); ok {
+				// An output that lost more on top of the recorder says so apart.
+				n, _ := strconv.ParseUint(lost, 10, 64)
+				st.Lost += n
 			}
 			return
 		}

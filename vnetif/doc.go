@@ -8,6 +8,8 @@
 //     Its [Host.Listen], [Host.DialContext] and [Host.ListenPacket] give
 //     net.Listener, net.Conn and net.PacketConn, its [Host.Sleep],
 //     [Host.AfterFunc] and [Host.WithTimeout] the time.
+//   - [NewRouter] makes a host with interfaces on several switches that forwards
+//     between them.
 //   - [Raw] is a virtual network interface without a stack.
 //   - [DateHandler] makes net/http servers date their answers by the world's clock.
 //

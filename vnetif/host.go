@@ -54,74 +54,96 @@ type Host struct {
 	addrs []netip.Prefix
 	world *vswitch.World
 	node  *vswitch.Node
-	port  *vswitch.Port
+	ports []*vswitch.Port // of its interfaces
 	stack *stack.Stack
 
 	mu    sync.Mutex
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
 }
 
-const (
-	nicPort     tcpip.NICID = 1
-	nicLoopback tcpip.NICID = 2
-)
+const nicLoopback tcpip.NICID = 1000
+
+// nicOf is the number that gVisor knows the host's interface i by.
+func nicOf(i int) tcpip.NICID { return tcpip.NICID(i) + 1 }
 
 // NewHost puts a host on a switch. Close the world to end it.
 func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
-	if cfg.Port.Name == "" {
-		cfg.Port.Name = cfg.Name
-	}
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
-	w := sw.World()
-	node, err := w.NewNode(cfg.Name)
+	var routes []Route
+	for _, gw := range cfg.Gateways {
+		routes = append(routes, Route{To: anywhere(gw), Via: gw})
+	}
+	return newHost(sw.World(), cfg.Name, []Interface{{Switch: sw, Addrs: cfg.Addrs, Tags: cfg.Tags, Port: cfg.Port}}, routes, false)
+}
+
+// newHost makes a host with interfaces and routes that have been checked.
+func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Route, forward bool) (*Host, error) {
+	node, err := w.NewNode(name)
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	h := &Host{name: cfg.Name, addrs: append([]netip.Prefix(nil), cfg.Addrs...), world: w, node: node}
-	nic, err := h.connect(sw, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
+	h := &Host{name: name, world: w, node: node}
+	var fw *forwarding
+	if forward {
+		fw = &forwarding{own: map[tcpip.Address]bool{}}
+		for _, i := range interfaces {
+			for _, p := range i.Addrs {
+				fw.own[tcpip.AddrFromSlice(p.Addr().AsSlice())] = true
+			}
+		}
+	}
+	var nics []stack.LinkEndpoint
+	for _, i := range interfaces {
+		nic, err := h.connect(i, fw)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", name, err)
+		}
+		nics = append(nics, nic)
+		h.addrs = append(h.addrs, i.Addrs...)
 	}
 	h.stack = newStack(w, node)
 	node.OnClose(h.stack.Destroy)
 	node.OnMidClose(h.midClose)
-	if err := h.configure(nic, cfg); err != nil {
-		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
+	if err := h.configure(nics, interfaces, routes, forward); err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	var addrs []netip.Addr
-	for _, p := range cfg.Addrs {
+	for _, p := range h.addrs {
 		addrs = append(addrs, p.Addr())
 	}
 	node.SetAddrs(addrs)
 	return h, nil
 }
 
-// connect puts the host's port on the switch and returns its link.
-func (h *Host) connect(sw *vswitch.Switch, cfg HostConfig) (stack.LinkEndpoint, error) {
-	l := &link{tags: slices.Clone(cfg.Tags)}
+// connect puts a port of the host on a switch and returns its link.
+func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, error) {
+	if i.Port.Name == "" {
+		i.Port.Name = h.name
+	}
+	l := &link{tags: slices.Clone(i.Tags), forward: forward}
 	var end interface {
 		vswitch.Endpoint
 		stack.LinkEndpoint
 	} = l
 	if h.world.RealTime() {
-		live := &liveLink{link: link{tags: l.tags}}
+		live := &liveLink{link: link{tags: l.tags, forward: forward}}
 		l, end = &live.link, live
 	}
-	var err error
-	if h.port, err = sw.Connect(cfg.Port, end); err != nil {
+	port, err := i.Switch.Connect(i.Port, end)
+	if err != nil {
 		return nil, err
 	}
-	mac := h.port.MAC()
-	l.port, l.mac = h.port, tcpip.LinkAddress(mac[:])
+	h.ports = append(h.ports, port)
+	mac := port.MAC()
+	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
 	return ethernet.New(end), nil
 }
 
 // check says what a stack would not notice, or only when a host already hangs at
 // the switch.
 func (cfg *HostConfig) check() error {
-	usable := func(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" && !a.Is4In6() }
 	mtu := cfg.Port.MTU
 	if mtu == 0 {
 		mtu = vswitch.DefaultMTU
@@ -192,13 +214,8 @@ func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
 	return s
 }
 
-func (h *Host) configure(nic stack.LinkEndpoint, cfg HostConfig) error {
-	if err := h.stack.CreateNICWithOptions(nicPort, nic, stack.NICOptions{Name: "eth0"}); err != nil {
-		return errorOf(err)
-	}
-	if err := h.stack.CreateNICWithOptions(nicLoopback, loopback.New(), stack.NICOptions{Name: "lo"}); err != nil {
-		return errorOf(err)
-	}
+// configure gives the stack its interfaces, addresses and routes.
+func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, more []Route, forward bool) error {
 	var routes []tcpip.Route
 	add := func(nic tcpip.NICID, p netip.Prefix) error {
 		pa := tcpip.ProtocolAddress{
@@ -211,24 +228,38 @@ func (h *Host) configure(nic stack.LinkEndpoint, cfg HostConfig) error {
 		routes = append(routes, tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: nic})
 		return nil
 	}
-	for _, p := range cfg.Addrs {
-		if err := add(nicPort, p); err != nil {
-			return err
+	for i, nic := range nics {
+		if err := h.stack.CreateNICWithOptions(nicOf(i), nic, stack.NICOptions{Name: fmt.Sprintf("eth%d", i)}); err != nil {
+			return errorOf(err)
 		}
+		for _, p := range interfaces[i].Addrs {
+			if err := add(nicOf(i), p); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.stack.CreateNICWithOptions(nicLoopback, loopback.New(), stack.NICOptions{Name: "lo"}); err != nil {
+		return errorOf(err)
 	}
 	for _, p := range []string{"127.0.0.1/8", "::1/128"} {
 		if err := add(nicLoopback, netip.MustParsePrefix(p)); err != nil {
 			return err
 		}
 	}
-	for _, gw := range cfg.Gateways {
-		any := header.IPv4EmptySubnet
-		if gw.Is6() {
-			any = header.IPv6EmptySubnet
-		}
-		routes = append(routes, tcpip.Route{Destination: any, Gateway: tcpip.AddrFromSlice(gw.AsSlice()), NIC: nicPort})
+	for _, r := range more {
+		to := tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(r.To.Masked().Addr().AsSlice()), PrefixLen: r.To.Bits()}
+		routes = append(routes, tcpip.Route{Destination: to.Subnet(), Gateway: tcpip.AddrFromSlice(r.Via.AsSlice()), NIC: nicOf(max(towards(interfaces, r.Via), 0))})
 	}
+	// The first route that fits is taken: the more special one is to be first.
+	slices.SortStableFunc(routes, func(a, b tcpip.Route) int { return b.Destination.Prefix() - a.Destination.Prefix() })
 	h.stack.SetRouteTable(routes)
+	if forward {
+		for _, protocol := range []tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {
+			if err := h.stack.SetForwardingDefaultAndAllNICs(protocol, true); err != nil {
+				return errorOf(err)
+			}
+		}
+	}
 	return nil
 }
 
@@ -271,8 +302,11 @@ func (h *Host) Name() string { return h.name }
 // Addrs returns the host's addresses, the preferred first.
 func (h *Host) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), h.addrs...) }
 
-// Port returns the host's port.
-func (h *Host) Port() *vswitch.Port { return h.port }
+// Port returns the host's port; a router's first one.
+func (h *Host) Port() *vswitch.Port { return h.ports[0] }
+
+// Ports returns the ports of the host's interfaces, in their order.
+func (h *Host) Ports() []*vswitch.Port { return slices.Clone(h.ports) }
 
 // World returns the world the host lives in.
 func (h *Host) World() *vswitch.World { return h.world }

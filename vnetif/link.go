@@ -2,6 +2,7 @@ package vnetif
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -16,13 +17,15 @@ import (
 // the port's endpoint on the other. It lies under gVisor's link/ethernet, which
 // adds and parses Ethernet headers.
 //
-// It offers no checksum offload, so that checksums in recordings are real and
-// corrupted frames are noticed, and gVisor's segmentation in software, so that
+// It offers no checksum offload (but see forwarding), so that checksums in recordings
+// are real and corrupted frames are noticed, and gVisor's segmentation in software, so that
 // frames are no bigger than the wire's.
 type link struct {
 	port *vswitch.Port
 	mac  tcpip.LinkAddress
 	tags []byte // see HostConfig.Tags
+
+	forward *forwarding // of a router's link; nil for others
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
@@ -49,6 +52,9 @@ func (l *link) Deliver(data []byte) {
 	if len(l.tags) > 0 {
 		data = untagged(data)
 	}
+	if l.forward != nil {
+		l.forward.arrives(data)
+	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
 		Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
 	})
@@ -62,6 +68,11 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
 		parts := pkt.AsSlices()
+		if l.forward != nil {
+			frame := slices.Concat(parts...)
+			l.forward.leaves(frame)
+			parts = [][]byte{frame}
+		}
 		if len(l.tags) > 0 {
 			parts = l.tagged(parts)
 		}
@@ -134,16 +145,21 @@ func (l *link) IsAttached() bool {
 	return l.dispatcher != nil
 }
 
-func (l *link) LinkAddress() tcpip.LinkAddress               { return l.mac }
-func (l *link) Capabilities() stack.LinkEndpointCapabilities { return 0 }
-func (l *link) GSOMaxSize() uint32                           { return stack.GVisorGSOMaxSize }
-func (l *link) SupportedGSO() stack.SupportedGSO             { return stack.GVisorGSOSupported }
-func (l *link) MaxHeaderLength() uint16                      { return 0 }
-func (l *link) ARPHardwareType() header.ARPHardwareType      { return header.ARPHardwareEther }
-func (l *link) AddHeader(*stack.PacketBuffer)                {}
-func (l *link) ParseHeader(*stack.PacketBuffer) bool         { return true }
-func (l *link) SetMTU(uint32)                                {}
-func (l *link) SetLinkAddress(tcpip.LinkAddress)             {}
-func (l *link) Wait()                                        {}
-func (l *link) Close()                                       {}
-func (l *link) SetOnCloseAction(func())                      {}
+func (l *link) LinkAddress() tcpip.LinkAddress { return l.mac }
+func (l *link) Capabilities() stack.LinkEndpointCapabilities {
+	if l.forward != nil {
+		return stack.CapabilityTXChecksumOffload
+	}
+	return 0
+}
+func (l *link) GSOMaxSize() uint32                      { return stack.GVisorGSOMaxSize }
+func (l *link) SupportedGSO() stack.SupportedGSO        { return stack.GVisorGSOSupported }
+func (l *link) MaxHeaderLength() uint16                 { return 0 }
+func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+func (l *link) AddHeader(*stack.PacketBuffer)           {}
+func (l *link) ParseHeader(*stack.PacketBuffer) bool    { return true }
+func (l *link) SetMTU(uint32)                           {}
+func (l *link) SetLinkAddress(tcpip.LinkAddress)        {}
+func (l *link) Wait()                                   {}
+func (l *link) Close()                                  {}
+func (l *link) SetOnCloseAction(func())                 {}

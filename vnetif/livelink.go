@@ -34,10 +34,11 @@ var (
 func (l *liveLink) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
 
 func (l *liveLink) Capabilities() stack.LinkEndpointCapabilities {
+	c := l.link.Capabilities()
 	if l.verified.Load() {
-		return stack.CapabilityRXChecksumOffload
+		c |= stack.CapabilityRXChecksumOffload
 	}
-	return 0
+	return c
 }
 
 // Deliver hands over one frame.
@@ -56,7 +57,7 @@ func (l *liveLink) DeliverBatch(frames [][]byte) {
 		frames = frames[1:]
 		switch {
 		case data == nil:
-		case !l.run.begin(data):
+		case l.forward != nil || !l.run.begin(data): // a router must forward what came
 			l.hand(d, stack.NewPacketBuffer(stack.PacketBufferOptions{
 				Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
 			}), false)
@@ -78,7 +79,10 @@ func (l *liveLink) take(data []byte) []byte {
 		return nil
 	}
 	if len(l.tags) > 0 {
-		return untagged(data)
+		data = untagged(data)
+	}
+	if l.forward != nil {
+		l.forward.arrives(data)
 	}
 	return data
 }

@@ -1,6 +1,8 @@
 package vnetif
 
 import (
+	"slices"
+
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -12,6 +14,11 @@ func (l *liveLink) frames(o *outgoing, pkt *stack.PacketBuffer) {
 	gso := &pkt.GSOOptions
 	rest := pieces(pkt.AsSlices())
 	if gso.Type == stack.GSONone || gso.Type == stack.GSOGvisor || !gso.NeedsCsum {
+		if l.forward != nil {
+			whole := slices.Concat(rest...)
+			l.forward.leaves(whole)
+			rest = pieces{whole}
+		}
 		frame := o.room(len(l.tags) + pkt.Size())
 		rest.fill(l.head(frame, len(pkt.LinkHeader().Slice()), &rest))
 		return

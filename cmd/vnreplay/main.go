@@ -78,8 +78,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
-			runCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
-			faultsCommand(), demoCommand(), versionCommand(),
+			runCommand(), recordCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
+			faultsCommand(), benchCommand(), demoCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			cli.ShowAppHelp(c)

@@ -1,0 +1,76 @@
+package vnetif
+
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// forwarding is what a router's links do about two things in which gVisor's forwarding
+// is no router's. It gives every TCP segment and UDP datagram that it forwards a new
+// checksum, which would make those that were corrupted before look good; unless the
+// network card does checksums: so the link says that it does, and does those of the
+// packets that the router sends itself. And it forwards IPv4 packets of which one hop
+// is left with none; the link takes it away on arrival.
+type forwarding struct {
+	own map[tcpip.Address]bool // the router's addresses
+}
+
+// arrives is told of a frame without tags before the stack is.
+func (f *forwarding) arrives(frame []byte) {
+	if len(frame) < vswitch.HeaderLen+header.IPv4MinimumSize || binary.BigEndian.Uint16(frame[12:]) != uint16(header.IPv4ProtocolNumber) {
+		return
+	}
+	ip := header.IPv4(frame[vswitch.HeaderLen:])
+	if ip.TTL() != 1 || !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || f.own[ip.DestinationAddress()] ||
+		header.IsV4MulticastAddress(ip.DestinationAddress()) || vswitch.MAC(frame[:6]).IsGroup() {
+		return
+	}
+	ip.SetTTL(0)
+	ip.SetChecksum(0)
+	ip.SetChecksum(^ip.CalculateChecksum())
+}
+
+// leaves fills in the transport checksum of a frame without tags, if the router itself
+// sends it and it is no fragment.
+func (f *forwarding) leaves(frame []byte) {
+	if len(frame) < vswitch.HeaderLen {
+		return
+	}
+	p := frame[vswitch.HeaderLen:]
+	switch tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:])) {
+	case header.IPv4ProtocolNumber:
+		ip := header.IPv4(p)
+		if ip.IsValid(len(p)) && f.own[ip.SourceAddress()] && ip.FragmentOffset() == 0 && !ip.More() {
+			fillChecksum(ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress(), ip.Payload())
+		}
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(p)
+		if ip.IsValid(len(p)) && f.own[ip.SourceAddress()] {
+			fillChecksum(ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress(), ip.Payload())
+		}
+	}
+}
+
+// fillChecksum computes the checksum of a TCP segment or a UDP datagram.
+func fillChecksum(protocol tcpip.TransportProtocolNumber, src, dst tcpip.Address, p []byte) {
+	at := 0
+	switch {
+	case protocol == header.TCPProtocolNumber && len(p) >= header.TCPMinimumSize:
+		at = header.TCPChecksumOffset
+	case protocol == header.UDPProtocolNumber && len(p) >= header.UDPMinimumSize:
+		at = 6
+	default:
+		return
+	}
+	binary.BigEndian.PutUint16(p[at:], 0)
+	sum := ^checksum.Checksum(p, header.PseudoHeaderChecksum(protocol, src, dst, uint16(len(p))))
+	if sum == 0 && protocol == header.UDPProtocolNumber {
+		sum = 0xffff // 0 says that there is none (RFC 768)
+	}
+	binary.BigEndian.PutUint16(p[at:], sum)
+}
