@@ -20,9 +20,9 @@ func startQEMU(t *testing.T, args ...string) {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() && out.Len() > 0 {
-			t.Logf("qemu: %s", out.Bytes())
+		err := cmd.Wait()
+		if t.Failed() {
+			t.Logf("qemu: %v: %s", err, out.Bytes())
 		}
 	})
 }
@@ -43,7 +43,9 @@ func TestConformanceWithQEMU(t *testing.T) {
 			startQEMU(t, append(hub,
 				"-netdev", "stream,id=n0,server=off,addr.type=unix,addr.path="+one,
 				"-netdev", "stream,id=n1,server=on,addr.type=unix,addr.path="+two)...)
-			return a, open(t, "qemu:unix:%s,connect", two)
+			b = open(t, "qemu:unix:%s,connect", two)
+			eventually(t, "QEMU is there", func() bool { return counters(a).Connects+counters(b).Connects == 2 })
+			return a, b
 		}},
 		// Over UDP, because QEMU (7.2) lets frames overtake those that a full unix socket
 		// made it keep.

@@ -218,11 +218,11 @@ func (p *parser) path(t part) (string, error) {
 
 // addrPort reads an IP address with or without a port.
 func (p *parser) addrPort(t part, port uint16) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddrPort(t.text); err == nil && a.Port() != 0 {
+	if a, err := netip.ParseAddrPort(t.text); err == nil && a.Port() != 0 && a.Addr().Zone() == "" {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
 	}
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(t.text, "["), "]"))
-	if err != nil {
+	if err != nil || a.Zone() != "" {
 		return netip.AddrPort{}, p.bad(t, "want an IP address, with or without a port: 192.0.2.1, 192.0.2.1:4789, [2001:db8::1]:4789")
 	}
 	return netip.AddrPortFrom(a.Unmap(), port), nil

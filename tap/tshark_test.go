@@ -9,10 +9,18 @@ import (
 	"testing"
 )
 
-// pcapFile writes frames to a file that Wireshark reads: the classic format, link type Ethernet.
+// pcapFile writes frames to a file that Wireshark reads.
 func pcapFile(t *testing.T, frames [][]byte) string {
 	t.Helper()
-	var out []byte
+	path := t.TempDir() + "/frames.pcap"
+	if err := os.WriteFile(path, pcapBytes(frames), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// pcapBytes is a file of the classic format with link type Ethernet.
+func pcapBytes(frames [][]byte) (out []byte) {
 	for _, n := range []uint32{0xa1b2c3d4, 2<<16 | 4, 0, 0, 1 << 18, 1} {
 		out = binary.BigEndian.AppendUint32(out, n)
 	}
@@ -22,11 +30,7 @@ func pcapFile(t *testing.T, frames [][]byte) string {
 		}
 		out = append(out, frame...)
 	}
-	path := t.TempDir() + "/frames.pcap"
-	if err := os.WriteFile(path, out, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return out
 }
 
 // tshark prints fields of the frames that a filter selects, a line each.
