@@ -42,6 +42,7 @@ func ctlCommand() *cli.Command {
 		UsageText: "vnreplay ctl COMMAND [ARGUMENTS] [--control PATH]",
 		Description: "Without --control it is the one that runs; where several do, they are listed.\n\n" +
 			"Example: vnreplay ctl fault add 'loss: drop 5% from web'",
+		Flags: []cli.Flag{controlFlag},
 		Subcommands: []*cli.Command{
 			command("status", "", "print what happened so far", "--json", 0, 0, ctlStatus),
 			command("faults", "", "list the rules, with their numbers and counts", "", 0, 0, ctlFaults),

@@ -148,7 +148,7 @@ func extcapCommand() *cli.Command {
 		UsageText:   "vnreplay extcap install [--dir DIR]",
 		Description: "Example: vnreplay extcap install",
 		Subcommands: []*cli.Command{{
-			Name: "install", Usage: "put a link to this program into Wireshark's extcap folder",
+			Name: "install", Usage: "link this program into Wireshark's extcap folder",
 			UsageText: "vnreplay extcap install [--dir DIR]",
 			Description: "Every running vnreplay record of yours is then an interface of Wireshark and\n" +
 				"tshark; capture filters are those of tcpdump.\n\n" +
