@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build demo test race fuzz lint bench clean replay-matrix mutation-matrix
+.PHONY: help build demo test race fuzz lint bench bench-peers test-peers clean replay-matrix mutation-matrix
 
 help:
 	@echo 'make build   the binary, bin/vnreplay (static, no cgo)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make fuzz    every fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make lint    gofmt, go vet, staticcheck, and who may import whom'
 	@echo 'make bench   all benchmarks'
+	@echo 'make bench-peers      vnreplay beside its peers; ARGS chooses: see docs/performance.md'
+	@echo 'make test-peers       each of these measurements once, tiny'
 	@echo 'make replay-matrix    replay every fixture with every side live, and print the outcome'
 	@echo 'make mutation-matrix  replay against changed live sides, harmful and harmless, and print it'
 	@echo 'make clean   remove what the others left in bin/ and out/'
@@ -63,6 +65,15 @@ bin/staticcheck: tools/go.mod tools/go.sum
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# ARGS: groups and flags of bench/main.go. As root, the kernel is among the peers.
+ARGS ?=
+
+bench-peers:
+	cd bench && $(GO) run . $(ARGS)
+
+test-peers:
+	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 clean:
 	rm -rf bin out

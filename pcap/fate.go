@@ -186,7 +186,7 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
-			buf = append(buf, formatDuration(d)...)
+			buf = appendDuration(buf, d)
 		}
 		buf = appendName(buf, " at=", q.At)
 		emit(buf)
@@ -235,17 +235,17 @@ func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 		buf = append(buf, " copies="...)
 		buf = strconv.AppendInt(buf, int64(f.Copies), 10)
 		if f.Gap != 0 {
-			buf = append(append(buf, " gap="...), formatDuration(f.Gap)...)
+			buf = appendDuration(append(buf, " gap="...), f.Gap)
 		}
 	case FaultTruncate:
 		buf = strconv.AppendInt(append(buf, " to="...), int64(f.Size), 10)
 	case FaultPad:
 		buf = strconv.AppendInt(append(buf, " bytes="...), int64(f.Size), 10)
 	case FaultDelay:
-		buf = append(append(buf, " by="...), formatDuration(f.By)...)
+		buf = appendDuration(append(buf, " by="...), f.By)
 	case FaultReorder:
 		buf = strconv.AppendInt(append(buf, " behind="...), int64(f.Behind), 10)
-		buf = append(append(buf, " within="...), formatDuration(f.Within)...)
+		buf = appendDuration(append(buf, " within="...), f.Within)
 	case FaultCorrupt:
 		// An edit of n bytes takes 4n characters and a little.
 		const piece = maxClause / 8
@@ -348,11 +348,44 @@ func escape(s string) string {
 }
 
 // formatDuration is [time.Duration.String] in ASCII: 25us, 1m0s.
-func formatDuration(d time.Duration) string {
-	s := d.String()
-	// "µs" is the only unit outside ASCII.
-	if n := len(s) - len("µs"); n > 0 && s[n:] == "µs" {
-		return s[:n] + "us"
+func formatDuration(d time.Duration) string { return string(appendDuration(nil, d)) }
+
+// appendDuration appends that.
+func appendDuration(b []byte, d time.Duration) []byte {
+	const minute, hour = uint64(time.Minute), uint64(time.Hour)
+	ns := uint64(d)
+	if d < 0 {
+		b, ns = append(b, '-'), -ns
 	}
-	return s
+	switch {
+	case ns == 0:
+		return append(b, "0s"...)
+	case ns < 1e3:
+		return append(strconv.AppendUint(b, ns, 10), "ns"...)
+	case ns < 1e6:
+		return append(appendDecimal(b, ns, 1e3), "us"...)
+	case ns < 1e9:
+		return append(appendDecimal(b, ns, 1e6), "ms"...)
+	}
+	if ns >= hour {
+		b = append(strconv.AppendUint(b, ns/hour, 10), 'h')
+	}
+	if ns >= minute {
+		b = append(strconv.AppendUint(b, ns%hour/minute, 10), 'm')
+	}
+	return append(appendDecimal(b, ns%minute, 1e9), 's')
+}
+
+// appendDecimal appends v/unit, of which unit is a power of ten.
+func appendDecimal(b []byte, v, unit uint64) []byte {
+	b = strconv.AppendUint(b, v/unit, 10)
+	if v %= unit; v > 0 {
+		b = append(b, '.')
+	}
+	for v > 0 {
+		unit /= 10
+		b = append(b, byte('0'+v/unit))
+		v %= unit
+	}
+	return b
 }

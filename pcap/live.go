@@ -169,7 +169,10 @@ func NewLiveRecorder(cfg LiveConfig) (*LiveRecorder, error) {
 func (r *LiveRecorder) Record(e vswitch.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closing {
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.closing:
 		return errRecorderClosed
 	}
 	need, frames := blockOverhead, uint64(0)
@@ -187,7 +190,7 @@ func (r *LiveRecorder) Record(e vswitch.Event) error {
 		}
 		r.fileHas = true
 	case *vswitch.Delivered:
-		return r.err
+		return nil // those are derived
 	default:
 		if err := r.anyRoom(need); err != nil {
 			return err

@@ -83,8 +83,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
-			runCommand(), recordCommand(), ctlCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
-			faultsCommand(), extcapCommand(), demoCommand(), versionCommand(),
+			runCommand(), recordCommand(), ctlCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(),
+			showCommand(), viewCommand(), faultsCommand(), benchCommand(), extcapCommand(), demoCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			cli.ShowAppHelp(c)

@@ -138,9 +138,13 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.ReadFile(args[0]))[:n], 0o666))
 }
 
-// capture FILE SCENARIO: writes an empty recording that carries a scenario.
+// capture FILE SCENARIO [CLOCK]: writes an empty recording that carries a scenario.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
-	rec, err := pcap.Create(ts.MkAbs(args[0]), pcap.Meta{Scenario: ts.ReadFile(args[1]), Clock: "virtual"})
+	clock := "virtual"
+	if len(args) > 2 {
+		clock = args[2]
+	}
+	rec, err := pcap.Create(ts.MkAbs(args[0]), pcap.Meta{Scenario: ts.ReadFile(args[1]), Clock: clock})
 	ts.Check(err)
 	ts.Check(rec.Close())
 }

@@ -58,7 +58,7 @@ func notOpen(c *cli.Context) error {
 	if c.IsSet("play") {
 		return usage("replay: --play does not go with --open, which sends all frames: choose by --port NAME=EXPR")
 	}
-	for _, name := range []string{"compare", "mask-header", "mask", "within", "max-retransmits", "max-synthetic", "max-segments", "max-virtual"} {
+	for _, name := range []string{"compare", "mask-header", "mask", "within", "max-retransmits", "max-synthetic", "max-segments", "max-virtual", "patience", "other"} {
 		if c.IsSet(name) {
 			return usage("replay: --%s does not go with --open, which compares nothing", name)
 		}

@@ -15,6 +15,7 @@ var layers = [][]string{
 	{"faults", "pcap", "tap", "vnetif"},
 	{"apps"},
 	{"scenario", "replay", "live"},
+	{"internal"},
 	{"cmd", "vnettest"},
 }
 
