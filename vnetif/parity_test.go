@@ -195,6 +195,9 @@ func TestFiveThousandInterfaces(t *testing.T) {
 				}
 			}
 		}
+		if err := pause(node, time.Millisecond); err != nil {
+			return err
+		}
 		for from := range n {
 			if err := send(from, (from+n/2)%n); err != nil {
 				return err
