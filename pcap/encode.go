@@ -92,18 +92,22 @@ func (e *encoder) sent(b []byte, ev *vswitch.Sent) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
+	if e.live != nil && e.live.spans {
+		e.bookSent(p, ev)
+	}
 	ns := ev.At.UnixNano()
+	plain := ev.Simple && len(ev.Hits) == 0 && ev.Lost == vswitch.NotLost && len(e.changes) == 0 && onTime(ev, ns)
+	if plain && p.lost == 0 {
+		return appendPacket(b, p.iface, ns, ev.Data, Outbound, ev.Seq), nil
+	}
 	b, at := beginPacket(b, p.iface, ns, ev.Data, len(ev.Data))
-	if !ev.Simple || len(ev.Hits) > 0 || ev.Lost != vswitch.NotLost || len(e.changes) > 0 || !onTime(ev, ns) {
+	if !plain {
 		b = e.comments(b, ev)
 		e.settleChanges()
 	}
 	if p.lost > 0 {
 		b = appendUint64Option(b, optPacketDrop, p.lost)
 		p.lost = 0
-	}
-	if e.live != nil && e.live.spans {
-		e.bookSent(p, ev)
 	}
 	return endPacket(b, at, Outbound, ev.Seq), nil
 }
@@ -113,8 +117,7 @@ func (e *encoder) delivered(b []byte, ev *vswitch.Delivered) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	b, at := beginPacket(b, p.iface, ev.Time.UnixNano(), ev.Data, len(ev.Data))
-	return endPacket(b, at, Inbound, ev.Seq), nil
+	return appendPacket(b, p.iface, ev.Time.UnixNano(), ev.Data, Inbound, ev.Seq), nil
 }
 
 // onTime reports whether the one copy of a frame that no rule touched arrives
