@@ -154,9 +154,11 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 	}
 	switch f.To {
 	case ToAll:
-		emit(append(buf[:0], "vnr.to=all"...))
+		buf = append(buf[:0], "vnr.to=all"...)
+		emit(buf)
 	case ToNone:
-		emit(append(buf[:0], "vnr.to=none"...))
+		buf = append(buf[:0], "vnr.to=none"...)
+		emit(buf)
 	case ToNames:
 		const head = "vnr.to="
 		buf = append(buf[:0], head...)

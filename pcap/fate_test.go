@@ -220,3 +220,18 @@ func FuzzParseFate(f *testing.F) {
 		}
 	})
 }
+
+// Durations are written as Go writes them, in ASCII.
+func TestDurationsAreGos(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64().Draw(t, "ns"))
+		for range rapid.IntRange(0, 18).Draw(t, "shorter") {
+			d /= 10
+		}
+		f := pcap.Fate{Queued: []pcap.Queued{{By: []time.Duration{d}, At: "a"}}}
+		want := "vnr.queued=" + strings.ReplaceAll(d.String(), "µ", "u") + " at=a"
+		if got := f.Comments()[0]; got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	})
+}
