@@ -157,9 +157,15 @@ func (r *renumbering) one(kind uint32, block []byte) {
 			r.next++
 		}
 		r.n++
-	case blockPacket, blockStats:
+	case blockPacket:
 		if r.numbers != nil {
-			setBlockIface(block, r.of(blockIface(block)))
+			setBlockIface(block, r.numbers[blockIface(block)])
+		}
+	case blockStats: // the last block of an interface
+		if r.numbers != nil {
+			n := blockIface(block)
+			setBlockIface(block, r.numbers[n])
+			delete(r.numbers, n)
 		}
 	}
 }
