@@ -71,7 +71,7 @@ type Fed struct {
 	// Rules are the faults, Affected how many frames they affected together.
 	Rules    []*faults.Installed
 	Affected vswitch.RuleCounts
-	// Live is how many frames live hosts sent, and Answers how many were made up
+	// Live is how many frames live hosts sent (in real time: how many came from the device), and Answers how many were made up
 	// to tell them the MACs of addresses that are fed.
 	Live, Answers uint64
 	Stats         vswitch.Stats
@@ -124,8 +124,6 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 		return nil, err
 	}
 	if o.RealTime {
-		ctx, r.cancel = context.WithCancelCause(ctx)
-		defer r.cancel(nil)
 		err = r.world.Run(ctx, r.line.run)
 	} else {
 		err = r.world.Run(ctx, r.main)
@@ -176,7 +174,6 @@ type feed struct {
 	// In real time.
 	line   *line
 	device *vswitch.Port // nil without one
-	cancel context.CancelCauseFunc
 }
 
 func (r *feed) build() error {
@@ -263,6 +260,7 @@ func (r *feed) count() {
 				r.fed.Lost += n
 			}
 			r.fed.Lost += r.device.Counters().RxInFlight
+			r.fed.Live = r.fed.Stats.Frames - min(r.fed.Stats.Frames, r.fed.Frames)
 		}
 		return
 	}
