@@ -77,6 +77,11 @@ func Start(ctx context.Context, cfg Config) (_ *Switch, err error) {
 			return nil, err
 		}
 		s.ports = append(s.ports, p)
+		for _, q := range s.ports[:i] {
+			if q.cfg.Name == p.cfg.Name {
+				return nil, fmt.Errorf("port %s: two ports have that name: call one of them otherwise", p.cfg.Name)
+			}
+		}
 	}
 	if s.rec, err = newRecording(ctx, s.cfg); err != nil {
 		return nil, err
