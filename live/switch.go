@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,7 @@ func Start(ctx context.Context, cfg Config) (_ *Switch, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.Ports = slices.Clone(cfg.Ports) // they get names
 	s := &Switch{cfg: cfg, began: time.Now()}
 	runs, cancel := context.WithCancelCause(context.Background())
 	var once sync.Once
