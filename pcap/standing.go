@@ -114,16 +114,13 @@ func (s *standing) head(meta Meta, file int, after uint64) ([]byte, *renumbering
 		}
 	}
 	b := appendSection(nil, comments)
-	n := &renumbering{next: s.ever}
+	n := &renumbering{next: s.ever, n: len(s.ports)}
+	if s.ever != len(s.ports) {
+		n.numbers = map[int]int{}
+	}
 	for i, p := range s.ports {
 		b = append(b, p.block...)
-		if p.iface != i || s.ever != len(s.ports) {
-			n.numbers = map[int]int{}
-		}
-	}
-	n.n = len(s.ports)
-	if n.numbers != nil {
-		for i, p := range s.ports {
+		if n.numbers != nil {
 			n.numbers[p.iface] = i
 		}
 	}

@@ -23,7 +23,7 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live WHO[=APP|@PORT]... [--play WHO]... | --open [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP|@PORT]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
 			"capture says it said. Without --live and --play it lists what the capture\n" +
