@@ -116,6 +116,10 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 // Rule returns the rule that was compiled.
 func (c *Compiled) Rule() *Rule { return c.rule }
 
+// String returns the rule's text, which a recorder asks for when the rule is added to a
+// running switch.
+func (c *Compiled) String() string { return c.rule.String() }
+
 // Matched is how many times the rule was in force where it was about the frame,
 // so that its how-often was asked: once per frame, and for a rule about the
 // receivers' cables once per frame and receiver. With 0 nothing came of the rule;

@@ -197,13 +197,9 @@ func (v *views) write(iface int, p *Packet, dir Direction, d *Delivery, comments
 	if one == nil {
 		return nil
 	}
-	opts := one.b.options()
-	for _, c := range comments {
-		opts = appendOption(opts, optComment, c)
-	}
 	// A frame snapped short when it was recorded stays so.
 	orig := len(d.Data) + p.OrigLen - len(p.Data)
-	return one.b.packet(one.ifaces[iface], d.Time, d.Data, orig, dir, p.ID, opts)
+	return one.b.packet(one.ifaces[iface], d.Time, d.Data, orig, dir, p.ID, comments)
 }
 
 // run writes everything, then the statistics of the ports.

@@ -58,7 +58,8 @@ type FeedFrame struct {
 	At time.Duration
 	// Due is its deadline, as long after the first frame's: see [Pace].
 	Due time.Duration
-	// Data is the Ethernet frame without FCS. It may be kept.
+	// Data is the Ethernet frame without FCS. It is valid until the next frame is asked
+	// for, and not to be changed.
 	Data []byte
 
 	at   time.Duration // At, over all passes
@@ -75,6 +76,7 @@ type Feeder struct {
 	use func(f *FeedFrame) (port int, reason string, choice bool)
 
 	r      *pcap.Reader
+	packet pcap.Packet
 	pass   int
 	sched  schedule
 	cur    FeedFrame
@@ -196,8 +198,8 @@ func (f *Feeder) advance() error {
 		return io.EOF
 	}
 	for {
-		p, err := f.r.Next()
-		if err != nil {
+		p := &f.packet
+		if err := f.r.NextInto(p); err != nil {
 			if err = f.rewind(err); err != nil {
 				return err
 			}

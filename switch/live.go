@@ -275,8 +275,8 @@ func (w *World) runLive(ctx context.Context, main func(context.Context) error) e
 	if appCtx.Err() == nil {
 		w.linger(appCtx)
 	}
-	if appCtx.Err() != nil {
-		harness = w.explain(context.Cause(appCtx))
+	if cause := context.Cause(appCtx); cause != nil && !errors.Is(cause, ErrStopped) {
+		harness = w.explain(cause)
 	}
 	w.cut = harness
 	portsErr := w.closePorts()

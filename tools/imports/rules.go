@@ -14,7 +14,7 @@ var layers = [][]string{
 	{"switch", "filter"},
 	{"faults", "pcap", "tap", "vnetif"},
 	{"apps"},
-	{"scenario", "replay"},
+	{"scenario", "replay", "live"},
 	{"internal"},
 	{"cmd", "vnettest"},
 }
