@@ -109,6 +109,7 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 	f.use = plan.port
 	r := &feed{o: &o, plan: plan, feeder: f, fed: &Fed{}}
 	if o.RealTime {
+		f.sched.asap = o.Pace.TopSpeed
 		r.line = &line{feeder: f, pace: o.Pace, single: len(o.Faults) > 0, ports: make([]FedPort, len(plan.ports))}
 	}
 	if !o.onSwitch() {

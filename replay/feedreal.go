@@ -36,9 +36,9 @@ type FeedTo struct {
 const (
 	// volleyFrames and volleyBytes bound what is read ahead in one piece; there are
 	// volleys of them.
-	volleyFrames = 256
-	volleyBytes  = 256 << 10
-	volleys      = 6
+	volleyFrames = 128
+	volleyBytes  = 64 << 10
+	volleys      = 4
 	// poll is how long before a deadline a sender stops sleeping: the machine's timers may
 	// be late by as much.
 	poll = 2 * time.Millisecond
