@@ -14,7 +14,7 @@ import (
 type port struct {
 	cfg  *Port
 	dev  tap.Device // of a device
-	link *link      // of a device, when it is connected
+	link *tap.Link  // of a device, when it is connected
 	port *vswitch.Port
 	apps []*app // of a host
 
@@ -48,10 +48,11 @@ func openPort(cfg *Port) (*port, error) {
 // connect plugs the port into the switch.
 func (p *port) connect(s *Switch) (err error) {
 	if p.dev != nil {
-		if p.link, err = connect(s.sw, p.cfg.PortConfig, p.dev); err == nil {
-			p.port = p.link.port
+		if p.link, err = tap.Connect(s.sw, p.cfg.PortConfig, p.dev); err != nil {
+			return fmt.Errorf("port %w", err)
 		}
-		return err
+		p.port = p.link.Port()
+		return nil
 	}
 	h, err := vnetif.NewHost(s.sw, vnetif.HostConfig{
 		Name: p.cfg.Name, Addrs: p.cfg.Host.Addrs, Gateways: p.cfg.Host.Gateways, Port: p.cfg.PortConfig,
@@ -121,7 +122,7 @@ func (s *Switch) look(p *port) {
 	p.seen = now
 	select {
 	case <-p.link.Done():
-		if err := p.link.Err(); !s.over(nil) {
+		if err := p.link.Err(); err != nil && s.ctx.Err() == nil {
 			p.gone = true
 			s.notice("port %s went away: %v", p.cfg.Name, err)
 		}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/vnreplay/vnreplay/apps"
 	vswitch "github.com/vnreplay/vnreplay/switch"
-	"github.com/vnreplay/vnreplay/tap"
 )
 
 // Status is what a switch did until now. Its numbers are of one instant.
@@ -43,8 +42,25 @@ type PortStatus struct {
 	// header or longer than its MTU.
 	Refused uint64 `json:"refused,omitempty"`
 	// Device is what the device lost, if the port is one.
-	Device *tap.Counters `json:"device,omitempty"`
+	Device *DeviceStatus `json:"device,omitempty"`
 	Apps   []AppStatus   `json:"apps,omitempty"`
+}
+
+// DeviceStatus is [tap.Counters], as JSON.
+type DeviceStatus struct {
+	RxOversize  uint64 `json:"rx_oversize"`
+	RxMalformed uint64 `json:"rx_malformed"`
+	RxForeign   uint64 `json:"rx_foreign"`
+	RxOffload   uint64 `json:"rx_offload"`
+	RxDropped   uint64 `json:"rx_dropped"`
+
+	TxInvalid uint64 `json:"tx_invalid"`
+	TxDown    uint64 `json:"tx_down"`
+	TxDropped uint64 `json:"tx_dropped"`
+
+	Connects    uint64 `json:"connects"`
+	Disconnects uint64 `json:"disconnects"`
+	Refused     uint64 `json:"refused"`
 }
 
 // AppStatus is what an application of a host did.
@@ -101,7 +117,7 @@ func (st *PortStatus) count(p *vswitch.Port) {
 func (st *PortStatus) describe(p *port) {
 	st.Name, st.Kind = p.cfg.Name, p.cfg.Device
 	if p.dev != nil {
-		c := p.counters()
+		c := DeviceStatus(p.counters())
 		st.Device = &c
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,7 @@ func Start(ctx context.Context, cfg Config) (_ *Switch, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.Ports = slices.Clone(cfg.Ports) // they get names
 	s := &Switch{cfg: cfg, began: time.Now()}
 	runs, cancel := context.WithCancelCause(context.Background())
 	var once sync.Once
@@ -77,6 +79,11 @@ func Start(ctx context.Context, cfg Config) (_ *Switch, err error) {
 			return nil, err
 		}
 		s.ports = append(s.ports, p)
+		for _, q := range s.ports[:i] {
+			if q.cfg.Name == p.cfg.Name {
+				return nil, fmt.Errorf("port %s: two ports have that name: call one of them otherwise", p.cfg.Name)
+			}
+		}
 	}
 	if s.rec, err = newRecording(ctx, s.cfg); err != nil {
 		return nil, err

@@ -141,7 +141,9 @@ func (b *Broadcaster) run(ctx context.Context, s *subscriber, w io.Writer) error
 	for {
 		b.mu.Lock()
 		full, over, cut := s.wait, b.over, s.cut
-		s.wait = spare[:0]
+		if len(full) > 0 {
+			s.wait = spare[:0] // and spare becomes what was written
+		}
 		b.mu.Unlock()
 		switch {
 		case cut:
@@ -262,7 +264,7 @@ func (s *subscriber) put(c *chunk, backlog int) {
 	eachBlock(c.buf, func(kind uint32, block []byte) {
 		if kind == blockPacket && len(s.wait)+len(block)+12 > backlog {
 			m := s.missedOn(s.numbers.of(blockIface(block)))
-			m.since++
+			m.since += 1 + lostBefore(block)
 			m.all++
 			s.stats.Lost++
 			return
@@ -280,6 +282,7 @@ func (s *subscriber) put(c *chunk, backlog int) {
 		case blockStats:
 			if m := s.lost[blockIface(s.wait[at:])]; m != nil {
 				s.wait = addLostStatistics(s.wait, at, m.all)
+				delete(s.lost, blockIface(s.wait[at:]))
 			}
 		}
 	})
@@ -294,14 +297,27 @@ func (s *subscriber) missedOn(iface int) *missed {
 	return m
 }
 
+// packetOptions returns the options of a packet block.
+func packetOptions(block []byte) []byte {
+	const fixed = 28
+	return block[fixed+padded(int(binary.LittleEndian.Uint32(block[20:]))) : len(block)-4]
+}
+
+// lostBefore returns how many packets a packet block says were lost before it.
+func lostBefore(block []byte) (n uint64) {
+	eachOption(packetOptions(block), binary.LittleEndian, func(code int, value []byte) {
+		if code == optPacketDrop {
+			n = binary.LittleEndian.Uint64(value)
+		}
+	})
+	return n
+}
+
 // addLost says in the packet block at byte at, which is the last one of b, that n
 // packets were lost before it, besides what it says already.
 func addLost(b []byte, at int, n uint64) []byte {
-	block := b[at:]
-	const fixed = 28
-	opts := fixed + padded(int(binary.LittleEndian.Uint32(block[20:])))
 	found := false
-	eachOption(block[opts:len(block)-4], binary.LittleEndian, func(code int, value []byte) {
+	eachOption(packetOptions(b[at:]), binary.LittleEndian, func(code int, value []byte) {
 		if code == optPacketDrop {
 			binary.LittleEndian.PutUint64(value, binary.LittleEndian.Uint64(value)+n)
 			found = true

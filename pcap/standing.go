@@ -114,16 +114,13 @@ func (s *standing) head(meta Meta, file int, after uint64) ([]byte, *renumbering
 		}
 	}
 	b := appendSection(nil, comments)
-	n := &renumbering{next: s.ever}
+	n := &renumbering{next: s.ever, n: len(s.ports)}
+	if s.ever != len(s.ports) {
+		n.numbers = map[int]int{}
+	}
 	for i, p := range s.ports {
 		b = append(b, p.block...)
-		if p.iface != i || s.ever != len(s.ports) {
-			n.numbers = map[int]int{}
-		}
-	}
-	n.n = len(s.ports)
-	if n.numbers != nil {
-		for i, p := range s.ports {
+		if n.numbers != nil {
 			n.numbers[p.iface] = i
 		}
 	}
@@ -160,9 +157,15 @@ func (r *renumbering) one(kind uint32, block []byte) {
 			r.next++
 		}
 		r.n++
-	case blockPacket, blockStats:
+	case blockPacket:
 		if r.numbers != nil {
-			setBlockIface(block, r.of(blockIface(block)))
+			setBlockIface(block, r.numbers[blockIface(block)])
+		}
+	case blockStats: // the last block of an interface
+		if r.numbers != nil {
+			n := blockIface(block)
+			setBlockIface(block, r.numbers[n])
+			delete(r.numbers, n)
 		}
 	}
 }

@@ -132,11 +132,26 @@ func (p *Port) pump() {
 		if isBatch {
 			batches.DeliverBatch(frames)
 		} else {
-			for _, frame := range frames {
+			for i, frame := range frames {
+				if p.gone.Load() {
+					p.undelivered(frames[i:])
+					break
+				}
 				p.endpoint.Deliver(frame)
 			}
 		}
 		spare.reset()
+	}
+}
+
+// undelivered takes frames back that were counted as delivered when the port was closed.
+func (p *Port) undelivered(frames [][]byte) {
+	p.sw.mu.Lock()
+	defer p.sw.mu.Unlock()
+	p.inFlight += uint64(len(frames))
+	p.counters.RxFrames -= uint64(len(frames))
+	for _, frame := range frames {
+		p.counters.RxBytes -= uint64(len(frame))
 	}
 }
 

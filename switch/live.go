@@ -278,7 +278,9 @@ func (w *World) runLive(ctx context.Context, main func(context.Context) error) e
 	if cause := context.Cause(appCtx); cause != nil && !errors.Is(cause, ErrStopped) {
 		harness = w.explain(cause)
 	}
+	w.mu.Lock() // ports may be closed by others, too
 	w.cut = harness
+	w.mu.Unlock()
 	portsErr := w.closePorts()
 	if errors.Is(harness, portsErr) {
 		portsErr = nil

@@ -119,6 +119,7 @@ type Port struct {
 	dirty   bool
 	closing bool
 	down    atomic.Bool // set under mu
+	gone    atomic.Bool // closed, for the goroutine of the inbox
 
 	// The loop's; fields of counters for refused frames are guarded by mu.
 	closed   bool

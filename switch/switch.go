@@ -250,6 +250,7 @@ func (s *Switch) closePort(p *Port) error {
 		return nil
 	}
 	p.closed = true
+	p.gone.Store(true)
 	if s.w.cfg.RealTime {
 		s.waiting -= len(p.inbox.batch.ends)
 		p.inbox.filled.Signal()

@@ -11,6 +11,8 @@
 //   - [NewRouter] makes a host with interfaces on several switches that forwards
 //     between them.
 //   - [Raw] is a virtual network interface without a stack.
+//   - [Backend] is what both are plugged into: a switch, or a type of the user's own;
+//     package backendtest says whether that one keeps to the rules.
 //   - [DateHandler] makes net/http servers date their answers by the world's clock.
 //
 // # Time

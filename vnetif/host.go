@@ -54,20 +54,24 @@ type Host struct {
 	addrs []netip.Prefix
 	world *vswitch.World
 	node  *vswitch.Node
-	ports []*vswitch.Port // of its interfaces
+	ports []*vswitch.Port // of its interfaces that are on switches
 	stack *stack.Stack
 
 	mu    sync.Mutex
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
 }
 
+// liveBuffer is how many bytes of datagrams wait to be read, in real time.
+const liveBuffer = 1 << 20
+
 const nicLoopback tcpip.NICID = 1000
 
 // nicOf is the number that gVisor knows the host's interface i by.
 func nicOf(i int) tcpip.NICID { return tcpip.NICID(i) + 1 }
 
-// NewHost puts a host on a switch. Close the world to end it.
-func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
+// NewHost puts a host on a switch, or on a [Backend] that delivers after Send has
+// returned. Close the world to end it.
+func NewHost[P Port](on Backend[P], cfg HostConfig) (*Host, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
@@ -75,7 +79,7 @@ func NewHost(sw *vswitch.Switch, cfg HostConfig) (*Host, error) {
 	for _, gw := range cfg.Gateways {
 		routes = append(routes, Route{To: anywhere(gw), Via: gw})
 	}
-	return newHost(sw.World(), cfg.Name, []Interface{{Switch: sw, Addrs: cfg.Addrs, Tags: cfg.Tags, Port: cfg.Port}}, routes, false)
+	return newHost(on.World(), cfg.Name, []Interface{{plug: plugOf(on), Addrs: cfg.Addrs, Tags: cfg.Tags, Port: cfg.Port}}, routes, false)
 }
 
 // newHost makes a host with interfaces and routes that have been checked.
@@ -117,7 +121,7 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	return h, nil
 }
 
-// connect puts a port of the host on a switch and returns its link.
+// connect plugs in an interface of the host and returns its link.
 func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, error) {
 	if i.Port.Name == "" {
 		i.Port.Name = h.name
@@ -131,11 +135,16 @@ func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, er
 		live := &liveLink{link: link{tags: l.tags, forward: forward}}
 		l, end = &live.link, live
 	}
-	port, err := i.Switch.Connect(i.Port, end)
+	if i.plug == nil {
+		i.plug = plugOf(i.Switch)
+	}
+	port, err := i.plug(i.Port, end)
 	if err != nil {
 		return nil, err
 	}
-	h.ports = append(h.ports, port)
+	if p, ok := port.(*vswitch.Port); ok {
+		h.ports = append(h.ports, p)
+	}
 	mac := port.MAC()
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
 	return ethernet.New(end), nil
@@ -196,7 +205,11 @@ func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
 		HandleLocal: true,
 	}
 	if w.RealTime() {
-		return stack.New(opts)
+		s := stack.New(opts)
+		// Nothing holds a sender of datagrams back. gVisor's 32 KiB are what one in
+		// memory sends while its receiver's goroutine is being woken.
+		s.SetOption(tcpip.ReceiveBufferSizeOption{Min: 4 << 10, Default: liveBuffer, Max: 8 * liveBuffer})
+		return s
 	}
 	rng := func(purpose string) *lockedReader {
 		return &lockedReader{r: vswitch.NewRand(w.Seed(), "host", node.Name(), purpose)}
@@ -302,10 +315,16 @@ func (h *Host) Name() string { return h.name }
 // Addrs returns the host's addresses, the preferred first.
 func (h *Host) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), h.addrs...) }
 
-// Port returns the host's port; a router's first one.
-func (h *Host) Port() *vswitch.Port { return h.ports[0] }
+// Port returns the host's port; a router's first one. It is nil for a host on a backend
+// that is no switch.
+func (h *Host) Port() *vswitch.Port {
+	if len(h.ports) == 0 {
+		return nil
+	}
+	return h.ports[0]
+}
 
-// Ports returns the ports of the host's interfaces, in their order.
+// Ports returns the ports of the host's interfaces, in their order; those on switches.
 func (h *Host) Ports() []*vswitch.Port { return slices.Clone(h.ports) }
 
 // World returns the world the host lives in.

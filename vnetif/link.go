@@ -21,7 +21,7 @@ import (
 // are real and corrupted frames are noticed, and gVisor's segmentation in software, so that
 // frames are no bigger than the wire's.
 type link struct {
-	port *vswitch.Port
+	port wire
 	mac  tcpip.LinkAddress
 	tags []byte // see HostConfig.Tags
 

@@ -18,6 +18,10 @@ type RawConfig struct {
 	// handed over) and receives (before the listener), one at a time. It must not
 	// block, change or keep the frame.
 	Monitor func(dir Direction, at time.Time, frame []byte)
+	// Flush makes Disconnect wait for a call of the listener or of Monitor that is
+	// under way on another goroutine, as there can be in real time. They must not call
+	// Disconnect themselves then.
+	Flush bool
 }
 
 // Direction says which way a frame went, as seen from the interface.
@@ -32,10 +36,11 @@ const (
 // Raw is a virtual network interface without a stack: Ethernet frames in and
 // out. It offers what mirage-vnetif's Vnetif offers in OCaml.
 type Raw struct {
-	port    *vswitch.Port
-	real    bool // time
+	world   *vswitch.World
+	port    Port
 	node    *vswitch.Node
 	monitor func(Direction, time.Time, []byte)
+	flush   bool
 
 	watching sync.Mutex // one call of monitor at a time
 
@@ -43,6 +48,8 @@ type Raw struct {
 	listener func([]byte)
 	queue    [][]byte
 	room     sync.Cond // in the queue, for Deliver in real time
+	underWay int       // calls of Deliver
+	idle     sync.Cond // there are none
 	reading  []*vswitch.Op
 	closed   bool
 	stats    RawStats
@@ -62,17 +69,17 @@ type RawStats struct {
 // rawQueue is how many received frames wait for ReadFrame.
 const rawQueue = 1024
 
-// NewRaw puts a raw interface on a switch. Its frames wait in a queue for
-// [Raw.ReadFrame] until [Raw.SetListen] names a listener.
-func NewRaw(sw *vswitch.Switch, cfg RawConfig) (*Raw, error) {
-	r := &Raw{monitor: cfg.Monitor, real: sw.World().RealTime()}
-	r.room.L = &r.mu
-	port, err := sw.Connect(cfg.Port, r)
+// NewRaw puts a raw interface on a switch, or on another [Backend]. Its frames wait in a
+// queue for [Raw.ReadFrame] until [Raw.SetListen] names a listener.
+func NewRaw[P Port](on Backend[P], cfg RawConfig) (*Raw, error) {
+	r := &Raw{world: on.World(), monitor: cfg.Monitor, flush: cfg.Flush}
+	r.room.L, r.idle.L = &r.mu, &r.mu
+	port, err := on.Connect(cfg.Port, r)
 	if err != nil {
 		return nil, fmt.Errorf("raw interface: %w", err)
 	}
 	r.port = port
-	if r.node, err = sw.World().NewNode(port.Name()); err != nil {
+	if r.node, err = r.world.NewNode(port.Name()); err != nil {
 		port.Close()
 		return nil, fmt.Errorf("raw interface: %w", err)
 	}
@@ -80,8 +87,11 @@ func NewRaw(sw *vswitch.Switch, cfg RawConfig) (*Raw, error) {
 	return r, nil
 }
 
-// Port returns the interface's port.
-func (r *Raw) Port() *vswitch.Port { return r.port }
+// Port returns the interface's port, or nil if it is on a backend that is no switch.
+func (r *Raw) Port() *vswitch.Port {
+	p, _ := r.port.(*vswitch.Port)
+	return p
+}
 
 // MAC returns the interface's address.
 func (r *Raw) MAC() vswitch.MAC { return r.port.MAC() }
@@ -126,7 +136,7 @@ func (r *Raw) watch(dir Direction, frame []byte) {
 	}
 	r.watching.Lock()
 	defer r.watching.Unlock()
-	r.monitor(dir, r.node.World().Now(), frame)
+	r.monitor(dir, r.world.Now(), frame)
 }
 
 // SetListen has f called by the world's loop (in real time: on the port's goroutine) for
@@ -209,29 +219,36 @@ func (r *Raw) DeliverBatch(frames [][]byte) {
 }
 
 // receive takes all frames for the listener, or one for the queue, and returns how many.
+// After Disconnect it takes all, for nobody.
 func (r *Raw) receive(frames [][]byte) int {
 	r.mu.Lock()
-	for r.real && r.listener == nil && len(r.queue) >= rawQueue && !r.closed {
+	for r.world.RealTime() && r.listener == nil && len(r.queue) >= rawQueue && !r.closed {
 		r.room.Wait()
 	}
 	f := r.listener
 	if f == nil {
 		frames = frames[:1]
 	}
+	r.underWay++
 	for _, frame := range frames {
+		if r.closed {
+			break
+		}
 		r.stats.RxFrames++
 		r.stats.RxBytes += uint64(len(frame))
-	}
-	r.mu.Unlock()
-	for _, frame := range frames {
+		r.mu.Unlock()
 		r.watch(Received, frame)
 		if f != nil {
 			f(frame)
+		} else {
+			r.enqueue(frame)
 		}
+		r.mu.Lock()
 	}
-	if f == nil {
-		r.enqueue(frames[0])
+	if r.underWay--; r.underWay == 0 {
+		r.idle.Broadcast()
 	}
+	r.mu.Unlock()
 	return len(frames)
 }
 
@@ -267,11 +284,18 @@ func (r *Raw) ResetStats() {
 	r.stats = RawStats{}
 }
 
-// Disconnect takes the interface off the switch and wakes blocked calls; no
-// frame is delivered from the world's next step on. It may be called more than once.
+// Disconnect takes the interface off the switch and wakes blocked calls. No call of the
+// listener or of Monitor begins any more; in real time one may be under way, for which
+// it waits if the interface has [RawConfig].Flush. It may be called more than once.
 func (r *Raw) Disconnect() error {
 	r.shut()
-	return r.port.Close()
+	err := r.port.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.flush && r.underWay > 0 {
+		r.idle.Wait()
+	}
+	return err
 }
 
 // shut wakes whoever waits.

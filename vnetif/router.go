@@ -31,6 +31,8 @@ type Interface struct {
 	// Port is the interface's port and cable. Its name, if empty, is the router's, which
 	// serves one interface on each switch.
 	Port vswitch.PortConfig
+
+	plug plug // if it is on another backend than Switch
 }
 
 // Route says by which next hop a network is reached. Of several that fit, the one with

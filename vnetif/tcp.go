@@ -55,20 +55,18 @@ func (c *Conn) CloseRead() error { return c.shutdown(tcpip.ShutdownRead) }
 // SetLinger(0) makes Close reset the connection; negative values restore the
 // default. Waiting in Close (positive values) is not offered: they act like the default.
 func (c *Conn) SetLinger(sec int) error {
-	if err := c.open(); err != nil {
-		return c.opError("set", c.remote, err)
-	}
-	c.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: sec == 0})
-	return nil
+	return c.option(func() tcpip.Error {
+		c.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: sec == 0})
+		return nil
+	})
 }
 
 // SetNoDelay(false) turns Nagle's algorithm on; it is off by default, as with the net package.
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	if err := c.open(); err != nil {
-		return c.opError("set", c.remote, err)
-	}
-	c.ep.SocketOptions().SetDelayOption(!noDelay)
-	return nil
+	return c.option(func() tcpip.Error {
+		c.ep.SocketOptions().SetDelayOption(!noDelay)
+		return nil
+	})
 }
 
 // Listener accepts TCP connections.

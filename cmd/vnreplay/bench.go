@@ -38,7 +38,7 @@ func benchCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "datagrams", Value: 500_000, Usage: "send `N` datagrams (500000)"},
 			&cli.Uint64Flag{Name: "frames", Value: 4_000_000, Usage: "forward `N` frames (4000000)"},
 			&cli.StringFlag{Name: "mtu", Value: "1500,9000,65535", Usage: "with these MTUs, `BYTES,...` (1500,9000,65535)"},
-			&cli.StringFlag{Name: "dir", Usage: "record into the directory `DIR` (/dev/shm or the temporary one)"},
+			&cli.StringFlag{Name: "dir", Usage: "record into `DIR` (/dev/shm, or the temporary one)"},
 			jsonFlag,
 		},
 		Action: benchmark,

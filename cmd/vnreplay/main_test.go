@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden texts in the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vnreplay": main, "hang": hang, "full": full})
+	testscript.Main(m, map[string]func(){"vnreplay": main, "hang": hang, "full": full, "peer": peer})
 }
 
 // The scripts of testdata/script are command lines with what comes of them.
@@ -57,6 +57,9 @@ func TestScripts(t *testing.T) {
 			"capture": capture,
 			"mark":    mark,
 			"hostile": hostile,
+			"await":   await,
+
+			"wholefiles": wholeFiles,
 		},
 	})
 }

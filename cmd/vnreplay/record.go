@@ -112,9 +112,9 @@ func (r *recorder) run(ctx context.Context) error {
 	return err
 }
 
-// paths are the files of a recording that there are.
+// paths are the files of a recording that there are; pipes are none.
 func paths(rec live.RecordingStatus) (paths []string) {
-	if rec.File != "" && rec.File != "-" {
+	if rec.File != "" && isRegularOrNew(rec.File) {
 		paths = append(paths, rec.File)
 	}
 	for _, f := range rec.Files {

@@ -197,14 +197,20 @@ func (r *recorder) readFaults(name string) error {
 	return r.addFaults(s.Faults)
 }
 
+// addFaults adds rules; what is wrong with one is said as its own.
 func (r *recorder) addFaults(texts []string) error {
 	texts, err := readTables(texts)
 	if err != nil {
 		return err
 	}
-	rules, err := faults.ParseAll(texts)
-	r.cfg.Faults = append(r.cfg.Faults, rules...)
-	return err
+	for _, text := range texts {
+		rule, err := faults.Parse(text)
+		if err != nil {
+			return err
+		}
+		r.cfg.Faults = append(r.cfg.Faults, rule)
+	}
+	return nil
 }
 
 // check refuses what does not go together.

@@ -10,7 +10,6 @@ import (
 	"github.com/vnreplay/vnreplay/live"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/scenario"
-	"github.com/vnreplay/vnreplay/tap"
 )
 
 // recordText is the summary for people.
@@ -218,7 +217,7 @@ func drops(ports []live.PortStatus) (n uint64) {
 	return n
 }
 
-func lostBy(d *tap.Counters) uint64 {
+func lostBy(d *live.DeviceStatus) uint64 {
 	return d.RxDropped + d.TxDropped + d.RxOversize + d.TxInvalid + d.RxMalformed + d.RxOffload
 }
 
