@@ -282,6 +282,7 @@ func (s *subscriber) put(c *chunk, backlog int) {
 		case blockStats:
 			if m := s.lost[blockIface(s.wait[at:])]; m != nil {
 				s.wait = addLostStatistics(s.wait, at, m.all)
+				delete(s.lost, blockIface(s.wait[at:]))
 			}
 		}
 	})

@@ -92,18 +92,22 @@ func (e *encoder) sent(b []byte, ev *vswitch.Sent) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
+	if e.live != nil && e.live.spans {
+		e.bookSent(p, ev)
+	}
 	ns := ev.At.UnixNano()
+	plain := ev.Simple && len(ev.Hits) == 0 && ev.Lost == vswitch.NotLost && len(e.changes) == 0 && onTime(ev, ns)
+	if plain && p.lost == 0 {
+		return appendPacket(b, p.iface, ns, ev.Data, Outbound, ev.Seq), nil
+	}
 	b, at := beginPacket(b, p.iface, ns, ev.Data, len(ev.Data))
-	if !ev.Simple || len(ev.Hits) > 0 || ev.Lost != vswitch.NotLost || len(e.changes) > 0 || !onTime(ev, ns) {
-		b = e.comments(b, ev)
+	if !plain {
+		b = e.comments(b, ev, ns)
 		e.settleChanges()
 	}
 	if p.lost > 0 {
 		b = appendUint64Option(b, optPacketDrop, p.lost)
 		p.lost = 0
-	}
-	if e.live != nil && e.live.spans {
-		e.bookSent(p, ev)
 	}
 	return endPacket(b, at, Outbound, ev.Seq), nil
 }
@@ -113,22 +117,25 @@ func (e *encoder) delivered(b []byte, ev *vswitch.Delivered) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	b, at := beginPacket(b, p.iface, ev.Time.UnixNano(), ev.Data, len(ev.Data))
-	return endPacket(b, at, Inbound, ev.Seq), nil
+	return appendPacket(b, p.iface, ev.Time.UnixNano(), ev.Data, Inbound, ev.Seq), nil
 }
 
 // onTime reports whether the one copy of a frame that no rule touched arrives
 // after both cables' latencies; ns is when it was sent.
 func onTime(ev *vswitch.Sent, ns int64) bool {
 	rc := &ev.Receivers[0]
-	return rc.Lost == vswitch.NotLost && len(rc.Arrivals) == 1 &&
-		rc.Arrivals[0].UnixNano()-ns == int64(ev.From.Latency()+rc.Port.Latency())
+	return rc.Lost == vswitch.NotLost && inTime(ev, rc, ns)
+}
+
+// inTime reports that of a receiver that gets it.
+func inTime(ev *vswitch.Sent, rc *vswitch.Receiver, ns int64) bool {
+	return len(rc.Arrivals) == 1 && rc.Arrivals[0].UnixNano()-ns == int64(ev.From.Latency()+rc.Port.Latency())
 }
 
 // comments appends a comment option per clause of the frame's fate.
-func (e *encoder) comments(b []byte, ev *vswitch.Sent) []byte {
+func (e *encoder) comments(b []byte, ev *vswitch.Sent, ns int64) []byte {
 	f := &e.fate
-	*f = Fate{Names: f.Names[:0], Faults: f.Faults[:0], Lost: f.Lost[:0], Queued: f.Queued[:0], Changes: e.changes}
+	f.To, f.Names, f.Faults, f.Lost, f.Queued, f.Changes = ToOwner, f.Names[:0], f.Faults[:0], f.Lost[:0], f.Queued[:0], e.changes
 	switch {
 	case ev.Lost != vswitch.NotLost:
 		f.Lost = append(f.Lost, Lost{Cause: ev.Lost})
@@ -153,6 +160,9 @@ func (e *encoder) comments(b []byte, ev *vswitch.Sent) []byte {
 		name := rc.Port.Name()
 		switch rc.Lost {
 		case vswitch.NotLost:
+			if len(f.Faults) == 0 && inTime(ev, rc, ns) {
+				continue
+			}
 			plan := planFor(f, name, ev.From.Latency()+rc.Port.Latency(), e.applied[:0])
 			e.applied = plan.faults
 			k := len(e.late)
@@ -176,37 +186,39 @@ func (e *encoder) comments(b []byte, ev *vswitch.Sent) []byte {
 
 // addHit adds the faults that one verdict amounts to.
 func (f *Fate) addHit(h *vswitch.Hit) {
-	base := Fault{Rule: h.Rule.Number(), Name: h.Rule.Name(), Reason: plainReason(h.Reason)}
-	if h.To != nil {
-		base.At = h.To.Name()
-	}
-	add := func(kind FaultKind, set func(*Fault)) {
-		ft := base
-		ft.Kind = kind
-		set(&ft)
-		f.Faults = append(f.Faults, ft)
-	}
 	if h.Drop {
-		add(FaultDrop, func(*Fault) {})
+		f.addFault(FaultDrop, h)
 	}
 	if h.Copies > 0 {
-		add(FaultDup, func(ft *Fault) { ft.Copies, ft.Gap = h.Copies, h.Gap })
+		ft := f.addFault(FaultDup, h)
+		ft.Copies, ft.Gap = h.Copies, h.Gap
 	}
 	if len(h.Edits) > 0 {
-		add(FaultCorrupt, func(ft *Fault) { ft.Edits = h.Edits })
+		f.addFault(FaultCorrupt, h).Edits = h.Edits
 	}
 	if h.Truncate > 0 {
-		add(FaultTruncate, func(ft *Fault) { ft.Size = h.Truncate })
+		f.addFault(FaultTruncate, h).Size = h.Truncate
 	}
 	if h.Pad > 0 {
-		add(FaultPad, func(ft *Fault) { ft.Size = h.Pad })
+		f.addFault(FaultPad, h).Size = h.Pad
 	}
 	if h.Delay > 0 {
-		add(FaultDelay, func(ft *Fault) { ft.By = h.Delay })
+		f.addFault(FaultDelay, h).By = h.Delay
 	}
 	if h.Behind > 0 {
-		add(FaultReorder, func(ft *Fault) { ft.Behind, ft.Within = h.Behind, h.Within })
+		ft := f.addFault(FaultReorder, h)
+		ft.Behind, ft.Within = h.Behind, h.Within
 	}
+}
+
+// addFault adds a fault of the given kind, with what all faults of a hit have.
+func (f *Fate) addFault(kind FaultKind, h *vswitch.Hit) *Fault {
+	f.Faults = append(f.Faults, Fault{Kind: kind, Rule: h.Rule.Number(), Name: h.Rule.Name(), Reason: plainReason(h.Reason)})
+	ft := &f.Faults[len(f.Faults)-1]
+	if h.To != nil {
+		ft.At = h.To.Name()
+	}
+	return ft
 }
 
 // changed keeps a change for the next frame's comments: a block of its own that

@@ -3,6 +3,7 @@ package pcap
 import (
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -154,9 +155,11 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 	}
 	switch f.To {
 	case ToAll:
-		emit(append(buf[:0], "vnr.to=all"...))
+		buf = append(buf[:0], "vnr.to=all"...)
+		emit(buf)
 	case ToNone:
-		emit(append(buf[:0], "vnr.to=none"...))
+		buf = append(buf[:0], "vnr.to=none"...)
+		emit(buf)
 	case ToNames:
 		const head = "vnr.to="
 		buf = append(buf[:0], head...)
@@ -205,7 +208,7 @@ func (c *Change) append(b []byte) []byte {
 	}
 	b = c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
 	if c.Text != "" {
-		b = append(append(b, changeText...), metaValue(c.Text)...)
+		b = append(append(b, changeText...), clauseText(c.Text)...)
 	}
 	return b
 }
@@ -216,6 +219,19 @@ const changeText = " text="
 // maxText is how much of a rule's text stands in a clause, in bytes; a byte may be
 // written as four.
 const maxText = maxClause / 4
+
+// clauseText is a text as it stands at the end of a clause: as it is if it is of printable
+// ASCII and does not begin with a double quote, a Go string literal otherwise.
+func clauseText(s string) string {
+	plain := !strings.HasPrefix(s, `"`)
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] <= '~'
+	}
+	if plain {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
+}
 
 func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 	head := func() {

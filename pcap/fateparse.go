@@ -334,7 +334,7 @@ func unescape(s string) (string, bool) {
 // isFateComment reports whether a comment is meant to be ours.
 func isFateComment(c string) bool { return strings.HasPrefix(c, "vnr.") }
 
-// unquoteText reads what metaValue wrote.
+// unquoteText reads what clauseText wrote.
 func unquoteText(s string) (string, bool) {
 	if !strings.HasPrefix(s, `"`) {
 		return s, true

@@ -90,10 +90,11 @@ func (r *Recorder) Record(e vswitch.Event) error {
 	switch e := e.(type) {
 	case *vswitch.Sent:
 		need = len(e.Data) + blockOverhead
-	case *vswitch.Delivered:
-		if !r.enc.full {
-			return nil
+		if len(r.b.buf)+need <= r.b.size {
+			r.b.buf, r.err = r.enc.sent(r.b.buf, e)
+			return r.err
 		}
+	case *vswitch.Delivered:
 		need = len(e.Data) + blockOverhead
 	case *vswitch.Connected:
 		r.b.begin()

@@ -16,7 +16,7 @@ const writeBuffer = 256 << 10
 
 // blockOverhead is what a packet's block takes besides its bytes and comments, at
 // most: head, padding, flags, drop count, packet id, end of options, length.
-const blockOverhead = 28 + 3 + 8 + 12 + 12 + 4 + 4
+const blockOverhead = packetHead + 3 + 12 + packetTail
 
 // countingWriter counts what it wrote and keeps its first error, with the offset.
 type countingWriter struct {
@@ -196,25 +196,62 @@ func endBlock(b []byte, at int) []byte {
 	return binary.LittleEndian.AppendUint32(b, length)
 }
 
-// beginPacket appends an enhanced packet block up to its options: ns are
-// nanoseconds since 1970. The caller appends comments, if any, before endPacket.
+// appendPacket appends an enhanced packet block without comments: ns are nanoseconds
+// since 1970. It is what most frames of a recording take, so it is written out: the
+// lengths are known from the start, and there is one copy and one check for room.
+func appendPacket(b []byte, iface int, ns int64, data []byte, dir Direction, id uint64) []byte {
+	at := len(b)
+	n := padded(len(data))
+	size := packetHead + n + packetTail
+	if cap(b)-at < size {
+		b = slices.Grow(b, size)
+	}
+	b = b[:at+size]
+	block := b[at : at+size : at+size]
+	t := (*[packetTail]byte)(block[packetHead+n:])
+	h := (*[packetHead]byte)(block)
+	putPacketHead(h, size, iface, ns, len(data), len(data))
+	if n > 0 {
+		// The padding; b may hold bytes of an earlier use.
+		binary.LittleEndian.PutUint32(block[packetHead+n-4:], 0)
+		copy(block[packetHead:], data)
+	}
+	putPacketTail(t, size, dir, id)
+	return b
+}
+
+// What stands before a packet's bytes in its block, and behind its comments.
+const (
+	packetHead = 28
+	packetTail = 8 + 12 + 4 + 4
+)
+
+func putPacketHead(h *[packetHead]byte, size, iface int, ns int64, length, origLen int) {
+	// Two fields at a time; the high word of the time comes first.
+	binary.LittleEndian.PutUint64(h[:], blockPacket|uint64(size)<<32)
+	binary.LittleEndian.PutUint64(h[8:], uint64(uint32(iface))|uint64(ns)&^(1<<32-1))
+	binary.LittleEndian.PutUint64(h[16:], uint64(uint32(ns))|uint64(length)<<32)
+	binary.LittleEndian.PutUint32(h[24:], uint32(origLen))
+}
+
+func putPacketTail(t *[packetTail]byte, size int, dir Direction, id uint64) {
+	binary.LittleEndian.PutUint64(t[:], optPacketFlags|4<<16|uint64(dir)<<32)
+	binary.LittleEndian.PutUint32(t[8:], optPacketID|8<<16)
+	binary.LittleEndian.PutUint64(t[12:], id)
+	binary.LittleEndian.PutUint64(t[20:], optEnd|uint64(size)<<32)
+}
+
+// beginPacket appends an enhanced packet block up to its options, which the caller
+// appends before endPacket.
 func beginPacket(b []byte, iface int, ns int64, data []byte, origLen int) (_ []byte, at int) {
-	const head = 28
 	at = len(b)
 	n := padded(len(data))
 	// What follows the data is reserved, too, so that b grows once if at all.
-	b = slices.Grow(b, n+blockOverhead)[:at+head+n]
-	h := b[at : at+head : at+head]
-	binary.LittleEndian.PutUint64(h, blockPacket) // and a length that is not known yet
-	binary.LittleEndian.PutUint32(h[8:], uint32(iface))
-	binary.LittleEndian.PutUint32(h[12:], uint32(uint64(ns)>>32))
-	binary.LittleEndian.PutUint32(h[16:], uint32(ns))
-	binary.LittleEndian.PutUint32(h[20:], uint32(len(data)))
-	binary.LittleEndian.PutUint32(h[24:], uint32(origLen))
+	b = slices.Grow(b, n+blockOverhead)[:at+packetHead+n]
+	putPacketHead((*[packetHead]byte)(b[at:]), 0, iface, ns, len(data), origLen)
 	if n > 0 {
-		// The padding; b may hold bytes of an earlier use.
-		binary.LittleEndian.PutUint32(b[at+head+n-4:], 0)
-		copy(b[at+head:], data)
+		binary.LittleEndian.PutUint32(b[at+packetHead+n-4:], 0)
+		copy(b[at+packetHead:], data)
 	}
 	return b, at
 }
@@ -222,16 +259,10 @@ func beginPacket(b []byte, iface int, ns int64, data []byte, origLen int) (_ []b
 // endPacket ends the packet block that began at byte at, with the options that all
 // packets have.
 func endPacket(b []byte, at int, dir Direction, id uint64) []byte {
-	const tail = 8 + 12 + 4 + 4
 	n := len(b)
-	b = slices.Grow(b, tail)[:n+tail]
-	t := b[n : n+tail : n+tail]
-	binary.LittleEndian.PutUint64(t, optPacketFlags|4<<16|uint64(dir)<<32)
-	binary.LittleEndian.PutUint32(t[8:], optPacketID|8<<16)
-	binary.LittleEndian.PutUint64(t[12:], id)
-	binary.LittleEndian.PutUint32(t[20:], optEnd)
-	length := uint32(n + tail - at)
-	binary.LittleEndian.PutUint32(t[24:], length)
-	binary.LittleEndian.PutUint32(b[at+4:], length)
+	b = slices.Grow(b, packetTail)[:n+packetTail]
+	size := n + packetTail - at
+	putPacketTail((*[packetTail]byte)(b[n:]), size, dir, id)
+	binary.LittleEndian.PutUint32(b[at+4:], uint32(size))
 	return b
 }

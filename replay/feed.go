@@ -71,7 +71,7 @@ type Fed struct {
 	// Rules are the faults, Affected how many frames they affected together.
 	Rules    []*faults.Installed
 	Affected vswitch.RuleCounts
-	// Live is how many frames live hosts sent, and Answers how many were made up
+	// Live is how many frames live hosts sent (in real time: how many came from the device), and Answers how many were made up
 	// to tell them the MACs of addresses that are fed.
 	Live, Answers uint64
 	Stats         vswitch.Stats
@@ -109,6 +109,7 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 	f.use = plan.port
 	r := &feed{o: &o, plan: plan, feeder: f, fed: &Fed{}}
 	if o.RealTime {
+		f.sched.asap = o.Pace.TopSpeed
 		r.line = &line{feeder: f, pace: o.Pace, single: len(o.Faults) > 0, ports: make([]FedPort, len(plan.ports))}
 	}
 	if !o.onSwitch() {
@@ -124,8 +125,6 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 		return nil, err
 	}
 	if o.RealTime {
-		ctx, r.cancel = context.WithCancelCause(ctx)
-		defer r.cancel(nil)
 		err = r.world.Run(ctx, r.line.run)
 	} else {
 		err = r.world.Run(ctx, r.main)
@@ -176,7 +175,6 @@ type feed struct {
 	// In real time.
 	line   *line
 	device *vswitch.Port // nil without one
-	cancel context.CancelCauseFunc
 }
 
 func (r *feed) build() error {
@@ -263,6 +261,7 @@ func (r *feed) count() {
 				r.fed.Lost += n
 			}
 			r.fed.Lost += r.device.Counters().RxInFlight
+			r.fed.Live = r.fed.Stats.Frames - min(r.fed.Stats.Frames, r.fed.Frames)
 		}
 		return
 	}

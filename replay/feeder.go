@@ -261,7 +261,8 @@ func (f *Feeder) take(p *pcap.Packet) (reason string, choice bool) {
 	case len(data) < vswitch.HeaderLen:
 		return fmt.Sprintf("shorter than the %d bytes of an Ethernet header", vswitch.HeaderLen), false
 	}
-	f.cur = FeedFrame{Number: p.Number, Pass: f.pass, Interface: p.Interface, Direction: p.Direction, Data: data}
+	c := &f.cur // At and Due follow
+	c.Number, c.Pass, c.Interface, c.Direction, c.Data = p.Number, f.pass, p.Interface, p.Direction, data
 	f.cur.port, reason, choice = f.use(&f.cur)
 	return reason, choice
 }

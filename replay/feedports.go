@@ -177,8 +177,8 @@ func (p *feedPlan) choose(frame *FeedFrame) (port int, reason string, choice boo
 		return 0, "", false, nil
 	}
 	src := vswitch.MAC(frame.Data[6:12])
-	if why := p.skip[src]; why != "" {
-		return 0, why, true, nil
+	if len(p.skip) > 0 && p.skip[src] != "" {
+		return 0, p.skip[src], true, nil
 	}
 	if p.full && frame.Direction == pcap.Inbound {
 		return 0, "an arrival, of a frame that is in the recording as it was sent", true, nil

@@ -28,14 +28,17 @@ type FeedTo struct {
 	// Write sends frames in order, blocks while they cannot be taken, and keeps none. n
 	// is how many were taken; less than all only with an error.
 	Write func(frames [][]byte) (n int, err error)
+	// Connect plugs it into a switch, where frames have to pass one. What comes from it
+	// is then recorded.
+	Connect func(sw *vswitch.Switch, cfg vswitch.PortConfig) (*vswitch.Port, error)
 }
 
 const (
 	// volleyFrames and volleyBytes bound what is read ahead in one piece; there are
 	// volleys of them.
-	volleyFrames = 256
-	volleyBytes  = 256 << 10
-	volleys      = 6
+	volleyFrames = 128
+	volleyBytes  = 64 << 10
+	volleys      = 4
 	// poll is how long before a deadline a sender stops sleeping: the machine's timers may
 	// be late by as much.
 	poll = 2 * time.Millisecond
@@ -270,29 +273,10 @@ func (r *feed) toDevices() error {
 	return nil
 }
 
-// device is a device at a port of the switch.
-type device struct {
-	FeedTo
-	fail func(error)
-}
-
-func (d *device) Deliver(frame []byte) { d.DeliverBatch([][]byte{frame}) }
-
-func (d *device) DeliverBatch(frames [][]byte) {
-	if _, err := d.Write(frames); err != nil {
-		d.fail(err)
-	}
-}
-
 // addDevice puts the one device on the switch, which then is a hub of two ports.
 func (r *feed) addDevice(sw *vswitch.Switch) (err error) {
 	to := r.o.To[0]
-	cfg := vswitch.PortConfig{Name: "device", MTU: to.MTU, Patience: devicePatience}
-	r.device, err = sw.Connect(cfg, &device{to, func(err error) {
-		if !errors.Is(err, net.ErrClosed) {
-			r.cancel(fmt.Errorf("%s: %w", to.Name, err))
-		}
-	}})
+	r.device, err = to.Connect(sw, vswitch.PortConfig{Name: "device", MTU: to.MTU, Patience: devicePatience})
 	return err
 }
 

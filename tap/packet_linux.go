@@ -87,24 +87,24 @@ func (p *packetDevice) open(name string) (err error) {
 		return err
 	}
 	var raw syscall.RawConn
-	if p.in, raw, err = p.socket(unix.ETH_P_ALL, func(fd int) error { return receiveOptions(fd, p.link.index) }); err != nil {
+	if p.in, raw, err = p.socket(unix.ETH_P_ALL, unix.SOCK_NONBLOCK, func(fd int) error { return receiveOptions(fd, p.link.index) }); err != nil {
 		return err
 	}
 	p.rx = newMessages(raw, vnetHeaderLen)
 	p.rx.receives(false, true)
 	// Of no protocol: it receives nothing.
-	if p.out, raw, err = p.socket(0, func(int) error { return nil }); err != nil {
+	if p.out, raw, err = p.socket(0, 0, func(int) error { return nil }); err != nil {
 		return err
 	}
 	p.tx = newMessages(raw, 0)
-	p.tx.sends()
+	p.tx.sendsAlone(&p.closed)
 	return nil
 }
 
 // socket makes a packet socket. It is of no protocol, so that nothing comes, until its
 // options are set and it is bound.
-func (p *packetDevice) socket(protocol uint16, options func(fd int) error) (*os.File, syscall.RawConn, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+func (p *packetDevice) socket(protocol uint16, flags int, options func(fd int) error) (*os.File, syscall.RawConn, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socket", err)
 	}

@@ -32,6 +32,7 @@ type messages struct {
 	heads   []byte
 	names   []unix.RawSockaddrAny // of senders; nil: not wanted
 	control []byte                // controlLen bytes a message; nil: not wanted
+	closed  *atomic.Bool          // of a socket that is not in the poller; nil: it is
 
 	// Arguments and results of the call, which is a method value made once.
 	call  func(fd uintptr) bool
@@ -86,6 +87,20 @@ func (m *messages) receives(names, control bool) {
 // sends prepares for sending, all to one name, or to whom the socket is bound if it
 // is empty.
 func (m *messages) sends() { m.call = m.sendmmsg }
+
+// sendsAlone is sends for a socket that is not in the runtime's poller, until closed says
+// that it is no more. For one that is there, the kernel looks for sleepers to wake at each
+// frame that has left.
+func (m *messages) sendsAlone(closed *atomic.Bool) { m.call, m.closed = m.sendmmsg, closed }
+
+// awaitRoom is how long a socket that is not in the poller is waited for before it is
+// looked at again whether it is closed.
+const awaitRoom = 50 // ms
+
+// await waits for room to send.
+func (m *messages) await(fd uintptr) {
+	unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, awaitRoom)
+}
 
 func (m *messages) setFrame(i int, b []byte) {
 	iov := &m.iovs[2*i+1]
@@ -170,7 +185,13 @@ func (m *messages) syscall(trap, fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			return false
+			if m.closed == nil {
+				return false
+			}
+			if !m.closed.Load() {
+				m.await(fd)
+				continue
+			}
 		}
 		m.done, m.errno = int(n), errno
 		return true

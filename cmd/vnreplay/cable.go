@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 
@@ -19,13 +17,12 @@ type cables struct {
 	failed context.CancelCauseFunc
 }
 
-// cable joins a device to a port of a switch.
+// cable is a device, and how it is plugged into a switch.
 type cable struct {
-	all  *cables
-	spec string
-	dev  tap.Device
-	port *vswitch.Port
-	read sync.WaitGroup
+	all   *cables
+	spec  string
+	dev   tap.Device
+	watch sync.WaitGroup
 }
 
 // open opens the device that a spec describes, once. what is the flag.
@@ -53,62 +50,23 @@ func (a *cables) close() {
 		c.dev.Close()
 	}
 	for _, c := range a.list {
-		c.read.Wait()
-	}
-}
-
-// fail ends the command: a device is gone.
-func (a *cables) fail(err error) {
-	if !errors.Is(err, net.ErrClosed) && a.failed != nil {
-		a.failed(err)
+		c.watch.Wait()
 	}
 }
 
 // connect plugs the device into a switch, with its own address and MTU.
 func (c *cable) connect(sw *vswitch.Switch, cfg vswitch.PortConfig) (*vswitch.Port, error) {
-	cfg.MTU = c.dev.MTU()
-	if a, ok := c.dev.(tap.Addressed); ok {
-		cfg.MAC = a.MAC()
+	link, err := tap.Connect(sw, cfg, c.dev)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if c.port, err = sw.Connect(cfg, c); err == nil {
-		c.read.Go(c.bring)
-	}
-	return c.port, err
-}
-
-var _ vswitch.BatchEndpoint = (*cable)(nil)
-
-// Deliver implements vswitch.Endpoint.
-func (c *cable) Deliver(frame []byte) { c.DeliverBatch([][]byte{frame}) }
-
-// DeliverBatch implements vswitch.BatchEndpoint.
-func (c *cable) DeliverBatch(frames [][]byte) {
-	if _, err := c.dev.Write(frames); err != nil {
-		c.all.fail(err)
-	}
-}
-
-// bring brings what the device reads to the port, until one of both is closed.
-func (c *cable) bring() {
-	const batch = 64
-	bufs, sizes, frames := make([][]byte, batch), make([]int, batch), make([][]byte, batch)
-	for i := range bufs {
-		bufs[i] = make([]byte, tap.MaxFrame)
-	}
-	for {
-		n, err := c.dev.Read(bufs, sizes)
-		if err != nil {
-			c.all.fail(err)
-			return
+	c.watch.Go(func() {
+		<-link.Done()
+		if err := link.Err(); err != nil {
+			c.all.failed(err)
 		}
-		for i := range n {
-			frames[i] = bufs[i][:sizes[i]]
-		}
-		if _, err := c.port.SendBatch(frames[:n]); errors.Is(err, net.ErrClosed) {
-			return
-		}
-	}
+	})
+	return link.Port(), nil
 }
 
 // lost says what devices did not get through, a line each, "" for nothing.

@@ -240,7 +240,7 @@ func (o *opener) openTo(ctx context.Context, g *guard) error {
 		if err != nil {
 			return err
 		}
-		o.opts.To = append(o.opts.To, replay.FeedTo{Port: to.name, Name: to.spec, MTU: c.dev.MTU(), Write: c.dev.Write})
+		o.opts.To = append(o.opts.To, replay.FeedTo{Port: to.name, Name: to.spec, MTU: c.dev.MTU(), Write: c.dev.Write, Connect: c.connect})
 	}
 	context.AfterFunc(ctx, o.cables.close)
 	return nil

@@ -103,7 +103,9 @@ func (o *opener) text(fed *replay.Fed, err error) string {
 	} else {
 		fmt.Fprintf(&b, "\n%v virtual in %v wall time\n", fed.Stats.Virtual, round(fed.Stats.Wall))
 	}
-	if fed.Live > 0 {
+	if fed.Live > 0 && o.real {
+		fmt.Fprintf(&b, "%s came back\n", count(fed.Live, "frame"))
+	} else if fed.Live > 0 {
 		fmt.Fprintf(&b, "live hosts sent %s", count(fed.Live, "frame"))
 		if fed.Answers > 0 {
 			fmt.Fprintf(&b, "; %s made up to tell them where addresses are", count(fed.Answers, "frame"))

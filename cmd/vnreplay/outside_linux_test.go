@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -263,4 +264,63 @@ func TestKernelIsNotThere(t *testing.T) {
 	if status != exitUsage || !strings.Contains(errs, "packet:nothere") {
 		t.Errorf("status %d:\n%s%s", status, text, errs)
 	}
+}
+
+// TestOpenIntoWire: every frame arrives at the other end of a cable, as tcpdump sees it there.
+func TestOpenIntoWire(t *testing.T) {
+	ns := newNetns(t, []string{"tcpdump"})
+	ns.do("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
+	ns.do("ip", "link", "set", "wire0", "up")
+	ns.do("ip", "link", "set", "wire1", "up")
+	const path = "../../fixtures/captures/10-interactive.a.pcapng"
+	want := framesOf(t, path)
+	dir := t.TempDir()
+	for i, flags := range [][]string{{}, {"--topspeed"}, {"--topspeed", "-w", filepath.Join(dir, "out.pcapng")}} {
+		seen := filepath.Join(dir, fmt.Sprint(i, ".pcap"))
+		dump := ns.command("tcpdump", "-i", "wire1", "-U", "-w", seen, "-c", fmt.Sprint(len(want)), "ether src 02:00:00:77:00:01 or ether src 02:00:00:77:00:02")
+		said, err := dump.StderrPipe()
+		if err == nil {
+			err = dump.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(said).ReadString('\n'); err != nil {
+			t.Fatalf("%q, %v", line, err)
+		}
+		status, text, errs := ns.vnreplay(append([]string{"replay", path, "--open", "--to", "packet:wire0"}, flags...)...)
+		if status != 0 || !strings.Contains(text, fmt.Sprintf("sent %d frames", len(want))) {
+			t.Errorf("%v: status %d:\n%s%s", flags, status, text, errs)
+		}
+		late := time.AfterFunc(5*time.Second, func() { dump.Process.Signal(syscall.SIGINT) })
+		dump.Wait()
+		late.Stop()
+		if got := framesOf(t, seen); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("%v: %d frames arrived, want the %d of the capture", flags, len(got), len(want))
+		}
+	}
+	r, err := pcap.Open(filepath.Join(dir, "out.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if meta, _ := r.Meta(); meta.Clock != "real" {
+		t.Errorf("the recording says %+v", meta)
+	}
+}
+
+func framesOf(t *testing.T, path string) (frames [][]byte) {
+	t.Helper()
+	r, err := pcap.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for p, err := range r.Packets() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, p.Data)
+	}
+	return frames
 }
