@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -107,6 +108,9 @@ func FuzzParse(f *testing.F) {
 	f.Add("h=host:10.0.0.2/24,mtu=9000=echo-server@9+bulk-server")
 	f.Add("host:é,rate=1=http-server")
 	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "http-server") {
+			return // it would read whatever files the fuzzer thinks of
+		}
 		p, err := portspec.Parse(text)
 		var in *portspec.Error
 		switch {
