@@ -14,7 +14,8 @@ import (
 
 // tiny is so little that everything together takes seconds.
 func tiny(t *testing.T) sizes {
-	return sizes{tcpBytes: 1_000_000, frames: 2000, fed: 1000, paced: 50, dir: t.TempDir()}
+	dir := t.TempDir()
+	return sizes{tcpBytes: 1_000_000, frames: 2000, fed: 1000, paced: 50, dir: dir, command: &ownCommand{dir: dir}}
 }
 
 // Everything that is measured can be: its run ends, moves what it should, loses
@@ -25,7 +26,11 @@ func TestEverythingOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, g := range groups(tiny(t)) {
+	sizes := tiny(t)
+	if _, err := sizes.command.path(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups(sizes) {
 		for _, s := range g.Subjects {
 			t.Run(g.Name+"/"+s.Name(), func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -63,6 +63,7 @@ type sizes struct {
 	fed      int   // frames of the capture that is fed flat out
 	paced    int   // frames of the capture that is fed at its times
 	dir      string
+	command  *ownCommand
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -78,6 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&s.fed, "fed", 1_000_000, "frames of the capture that is fed flat out")
 	flags.IntVar(&s.paced, "paced", 20_000, "frames of the capture that is fed at its times, 100µs apart")
 	flags.StringVar(&s.dir, "dir", "/dev/shm", "directory for recordings, on tmpfs")
+	given := flags.String("vnreplay", "", "the command vnreplay to measure (default: built from this repository)")
 	only := flags.String("only", "", "of each group only subjects whose name has this in it")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-dir: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	s.dir = dir
+	s.dir, s.command = dir, &ownCommand{given: *given, dir: dir}
 
 	groups, err := choose(groups(s), flags.Args(), *only)
 	if err != nil {

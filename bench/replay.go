@@ -20,6 +20,7 @@ func feedGroup(s sizes) bench.Group {
 	c := &capture{frames: s.fed, dir: s.dir}
 	const (
 		flat, preloaded = "tcpreplay", "tcpreplay, preloaded"
+		ours            = "vnreplay, open loop"
 		virtual         = "vnreplay, into endpoints"
 	)
 	return bench.Group{
@@ -29,9 +30,15 @@ func feedGroup(s sizes) bench.Group {
 		Subjects: []bench.Subject{
 			&flatOut{name: flat, program: tcpreplay("--topspeed"), capture: c},
 			&flatOut{name: preloaded, program: tcpreplay("--topspeed", "--preload-pcap"), capture: c},
+			&flatOut{name: ours, program: vnreplay(s, "--topspeed"), capture: c},
 			&intoEndpoints{name: virtual, capture: c},
 		},
-		Ratios: []bench.Ratio{{Of: preloaded, To: flat}, {Of: virtual, To: flat}},
+		Ratios: []bench.Ratio{
+			{Of: ours, To: flat, AtLeast: 1.2},
+			{Of: ours, To: preloaded, AtLeast: 1.05},
+			{Of: preloaded, To: flat},
+			{Of: virtual, To: flat},
+		},
 	}
 }
 
@@ -45,6 +52,8 @@ func paceGroup(s sizes) bench.Group {
 		Subjects: []bench.Subject{
 			&onTime{name: "tcpreplay", program: tcpreplay(), capture: c},
 			&onTime{name: "tcpreplay, busy", program: tcpreplay(), capture: c, busy: true},
+			&onTime{name: "vnreplay", program: vnreplay(s), capture: c},
+			&onTime{name: "vnreplay, busy", program: vnreplay(s), capture: c, busy: true},
 		},
 	}
 }
@@ -52,14 +61,28 @@ func paceGroup(s sizes) bench.Group {
 // replayer is a program that sends the frames of a capture into a device.
 type replayer struct {
 	name string
+	find func(context.Context) (path string, err error)
 	args func(dev, file string) []string
 	// rate reads from what the program says how many frames per second it sent.
 	rate *regexp.Regexp
 }
 
+// vnreplay is the command of this repository, in its open loop.
+func vnreplay(s sizes, flags ...string) *replayer {
+	return &replayer{
+		name: "vnreplay",
+		find: s.command.path,
+		args: func(dev, file string) []string {
+			return append([]string{"replay", file, "--open", "--to", "packet:" + dev}, flags...)
+		},
+		rate: regexp.MustCompile(`: ([0-9.]+) pps`),
+	}
+}
+
 func tcpreplay(flags ...string) *replayer {
 	return &replayer{
 		name: "tcpreplay",
+		find: func(context.Context) (string, error) { return "tcpreplay", needTools("tcpreplay") },
 		args: func(dev, file string) []string { return append(flags[:len(flags):len(flags)], "-i", dev, file) },
 		rate: regexp.MustCompile(`Rated: .* ([0-9.]+) pps`),
 	}
@@ -67,10 +90,14 @@ func tcpreplay(flags ...string) *replayer {
 
 // wire is a pair of devices, v0 and v1, in a namespace, for a program to send from
 // the one to the other.
-type wire struct{ ns *namespaces }
+type wire struct {
+	ns   *namespaces
+	path string // of the program
+}
 
 func newWire(ctx context.Context, program *replayer, c *capture) (*wire, error) {
-	if err := needTools(program.name); err != nil {
+	path, err := program.find(ctx)
+	if err != nil {
 		return nil, err
 	}
 	ns, err := newNamespaces(ctx, 1)
@@ -80,12 +107,12 @@ func newWire(ctx context.Context, program *replayer, c *capture) (*wire, error) 
 	if err := errors.Join(ns.veth(ctx, 0, "v0", 0, "v1"), c.make()); err != nil {
 		return nil, errors.Join(err, ns.close())
 	}
-	return &wire{ns}, nil
+	return &wire{ns, path}, nil
 }
 
 // send has a program send a capture from v0, and returns what the program said.
 func (w *wire) send(ctx context.Context, program *replayer, c *capture) (said []byte, err error) {
-	cmd := w.ns.command(ctx, 0, program.name, program.args("v0", c.path())...)
+	cmd := w.ns.command(ctx, 0, w.path, program.args("v0", c.path())...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = explain(cmd, cmd.Run(), out.String())

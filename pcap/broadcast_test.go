@@ -150,23 +150,23 @@ func TestASlowSubscriberHoldsUpNobody(t *testing.T) {
 // What the recorder itself lost and what a subscriber missed adds up.
 func TestLossesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := traffic(t, 4000, 1514)
+		log := traffic(t, 7000, 1514)
 		slow, disk := &gate{&lockedBuffer{}, make(chan struct{})}, &gate{io.Discard, make(chan struct{})}
 		b := pcap.NewBroadcaster(pcap.BroadcasterConfig{Backlog: 200_000})
-		r := live(t, pcap.LiveConfig{Outputs: []pcap.Output{pcap.ToWriter(disk, "disk"), b}, Queue: 1 << 20, DropWhenFull: true})
+		r := live(t, pcap.LiveConfig{Outputs: []pcap.Output{pcap.ToWriter(disk, "disk"), b}, Queue: 1, DropWhenFull: true, Flush: 10 * time.Millisecond})
 		l := listen(t, b, slow)
-		for _, e := range log.events[:1000] {
+		for _, e := range log.events[:3000] {
 			ok(t, r.Record(e))
 		}
 		close(disk.open)
 		time.Sleep(time.Second)
-		for _, e := range log.events[1000:1300] {
+		for _, e := range log.events[3000:3300] {
 			ok(t, r.Record(e))
 		}
 		time.Sleep(time.Second)
 		close(slow.open)
 		time.Sleep(time.Second)
-		for _, e := range log.events[1300:] {
+		for _, e := range log.events[3300:] {
 			ok(t, r.Record(e))
 			time.Sleep(time.Millisecond)
 		}

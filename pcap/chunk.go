@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// chunkSize is how much is encoded before it is handed to the writer. From 256 KiB
-// on, larger ones are written no faster.
-const chunkSize = 256 << 10
+// chunkSize is how much is encoded before it is handed to the writer. write(2) needs no more
+// than 256 KiB, but the two goroutines have to tell each other of every chunk.
+const chunkSize = 1 << 20
 
 // chunk is a piece of a recording: whole blocks, without the section header.
 type chunk struct {

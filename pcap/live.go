@@ -13,7 +13,7 @@ import (
 
 // Defaults of a [LiveConfig].
 const (
-	DefaultQueue     = 8 << 20
+	DefaultQueue     = 4 << 20
 	DefaultFlush     = 250 * time.Millisecond
 	DefaultCloseWait = 10 * time.Second
 )
@@ -35,8 +35,10 @@ type LiveConfig struct {
 	// and stands in the file; see [LiveRecorder].
 	DropWhenFull bool
 
-	// Queue is how much may wait to be written, in bytes, in chunks of 256 KiB, at
-	// least two. Default DefaultQueue. Memory is taken when it is needed.
+	// Queue is how much may wait to be written, in bytes: a number of chunks of 1 MiB, at
+	// least two. Memory is taken when it is needed. A longer queue bears longer pauses of
+	// the disk, and is a little slower, as it does not fit into the processor's caches.
+	// Default DefaultQueue.
 	Queue int
 
 	// Flush is the longest that a recorded frame waits before it is given to the
@@ -77,7 +79,7 @@ type LiveRecorder struct {
 	meta    Meta
 	outputs []Output
 	drop    bool
-	flush   time.Duration
+	flush   time.Duration // the writer needs some time, too
 	wait    time.Duration
 
 	mu      sync.Mutex
@@ -88,6 +90,7 @@ type LiveRecorder struct {
 	writing *chunk    // out of the queue, not written yet
 	free    []*chunk
 	left    int // chunks that may yet be made
+	enough  int // so many free ones make Record go on when it waits
 	closing bool
 	err     error
 	stats   LiveStats
@@ -112,8 +115,8 @@ type LiveRecorder struct {
 var _ vswitch.Recorder = (*LiveRecorder)(nil)
 
 // NewLiveRecorder returns a recorder and starts its writer. Close or Abort ends it.
-// The error is [ErrMetaTooLong], or says what is wrong with cfg; then the outputs
-// are still the caller's.
+// The error is [ErrMetaTooLong], or says what is wrong with cfg; then the outputs are still
+// the caller's. If it is that of an output, all are aborted.
 func NewLiveRecorder(cfg LiveConfig) (*LiveRecorder, error) {
 	if len(cfg.Outputs) == 0 {
 		return nil, errors.New("pcap: a live recorder without outputs")
@@ -135,11 +138,12 @@ func NewLiveRecorder(cfg LiveConfig) (*LiveRecorder, error) {
 		return nil, err
 	}
 	r := &LiveRecorder{
-		meta: cfg.Meta, outputs: cfg.Outputs, drop: cfg.DropWhenFull, flush: cfg.Flush, wait: cfg.CloseWait,
+		meta: cfg.Meta, outputs: cfg.Outputs, drop: cfg.DropWhenFull, flush: cfg.Flush - cfg.Flush/8, wait: cfg.CloseWait,
 		left: max(2, (cfg.Queue+chunkSize-1)/chunkSize),
 		work: make(chan struct{}, 1), space: make(chan struct{}, 1),
 		failed: make(chan struct{}), done: make(chan struct{}),
 	}
+	r.enough = max(1, r.left/4)
 	r.enc.live = &liveState{standing: standing{
 		rules: slices.Clone(cfg.Meta.Rules), off: slices.Clone(cfg.Meta.Off),
 		gone: slices.Clone(cfg.Meta.Removed), down: slices.Clone(cfg.Meta.Down),
@@ -155,6 +159,9 @@ func NewLiveRecorder(cfg LiveConfig) (*LiveRecorder, error) {
 	r.state = r.enc.now(nil)
 	for _, o := range cfg.Outputs {
 		if err := o.begin(r.meta, r.state); err != nil {
+			for _, o := range cfg.Outputs {
+				o.abort()
+			}
 			return nil, err
 		}
 	}
@@ -177,6 +184,9 @@ func (r *LiveRecorder) Record(e vswitch.Event) error {
 	}
 	need, frames := blockOverhead, uint64(0)
 	switch e := e.(type) {
+	case *vswitch.Changed: // stands in the next frame's comments
+		r.enc.changed(e)
+		return nil
 	case *vswitch.Sent:
 		need, frames = len(e.Data)+blockOverhead, 1
 		if r.rotate != nil {
@@ -195,15 +205,11 @@ func (r *LiveRecorder) Record(e vswitch.Event) error {
 		if err := r.anyRoom(need); err != nil {
 			return err
 		}
-		switch e := e.(type) {
-		case *vswitch.Connected:
+		if e, ok := e.(*vswitch.Connected); ok {
 			r.cur.opened++
 			if r.fileSince.IsZero() {
 				r.fileSince = e.Time
 			}
-		case *vswitch.Changed:
-			_, err := r.enc.append(nil, e)
-			return err
 		}
 	}
 	c := r.cur

@@ -170,7 +170,11 @@ func (r *LiveRecorder) recycle(c *chunk) {
 		c.reset()
 		r.free = append(r.free, c)
 	}
-	signal(r.space)
+	// One who waits for room is woken when there is some, not for every chunk: changing
+	// to it and back costs as much as a chunk.
+	if len(r.free)+r.left >= r.enough {
+		signal(r.space)
+	}
 }
 
 // next returns the next chunk to be written, or nil when there is nothing more to do.

@@ -196,9 +196,23 @@ func (e *encoder) bookSent(from *recordedPort, ev *vswitch.Sent) {
 		}
 		n := uint64(len(rc.Arrivals))
 		to.book.RxFrames += n
-		to.book.RxBytes += n * uint64(len(ev.Data))
+		to.book.RxBytes += n * uint64(arriving(ev, rc.Port))
 		to.book.RxCopies += n - 1
 	}
+}
+
+// arriving is how long a frame is when it reaches a port.
+func arriving(ev *vswitch.Sent, to *vswitch.Port) int {
+	n := len(ev.Data)
+	for i := range ev.Hits {
+		if h := &ev.Hits[i]; h.To == nil || h.To == to {
+			if h.Truncate > 0 {
+				n = min(n, h.Truncate)
+			}
+			n += h.Pad
+		}
+	}
+	return n
 }
 
 // cut ends the file in which the recording is so far, at the frame number last:

@@ -17,7 +17,8 @@ import (
 //
 // The view describes the run as the recording does, but without rules and
 // scenario where these take more than one comment (see [Meta.Marshal]): views are
-// many, and tcpdump is to read them.
+// many, and tcpdump is to read them. About the order in recordings made in real time,
+// see [Deliveries].
 //
 // Errors are those of [Deliveries], a [*WriteError], and, when the recording has
 // no such port, one that names those it has. After a [*TruncatedError] the view

@@ -30,7 +30,8 @@ type lan struct {
 	w       *vswitch.World
 	sw      *vswitch.Switch
 	ports   []*vswitch.Port
-	rec     *pcap.Recorder
+	rec     *pcap.LiveRecorder // nil for none
+	file    *pcap.File
 	path    string // of the recording
 }
 
@@ -44,7 +45,15 @@ func newLAN(s Setting) (l *lan, err error) {
 	var cfg vswitch.SwitchConfig
 	if s.Dir != "" {
 		l.path = filepath.Join(s.Dir, "vnreplay.pcapng")
-		if l.rec, err = pcap.Create(l.path, pcap.Meta{Go: runtime.Version(), Clock: "real", Rules: s.Rules}); err != nil {
+		if l.file, err = pcap.CreateFile(l.path); err != nil {
+			return l, err
+		}
+		l.rec, err = pcap.NewLiveRecorder(pcap.LiveConfig{
+			Meta:    pcap.Meta{Go: runtime.Version(), Rules: s.Rules},
+			Outputs: []pcap.Output{pcap.ToFile(l.file)},
+		})
+		if err != nil {
+			l.file.Abort()
 			return l, err
 		}
 		cfg.Recorder = l.rec
@@ -129,7 +138,7 @@ func (l *lan) close() error {
 		return err
 	}
 	err = errors.Join(err, l.rec.Close())
-	for _, path := range []string{l.path, l.rec.Written()} {
+	for _, path := range []string{l.path, l.file.Written()} {
 		if rerr := os.Remove(path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
