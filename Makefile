@@ -7,16 +7,18 @@ FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build demo test race fuzz lint bench clean replay-matrix mutation-matrix
+.PHONY: help build demo test race fuzz lint bench bench-peers test-peers clean replay-matrix mutation-matrix
 
 help:
 	@echo 'make build   the binary, bin/vnreplay (static, no cgo)'
 	@echo 'make demo    record, break, verify and replay a conversation'
 	@echo 'make test    all tests; those that need tshark or tcpdump are skipped without it'
-	@echo 'make race    all tests under the race detector (needs a C compiler)'
+	@echo 'make race    all tests but fixtures/ under the race detector (needs a C compiler)'
 	@echo 'make fuzz    every fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make lint    gofmt, go vet, staticcheck, and who may import whom'
 	@echo 'make bench   all benchmarks'
+	@echo 'make bench-peers      vnreplay beside its peers; ARGS chooses: see docs/performance.md'
+	@echo 'make test-peers       each of these measurements once, tiny'
 	@echo 'make replay-matrix    replay every fixture with every side live, and print the outcome'
 	@echo 'make mutation-matrix  replay against changed live sides, harmful and harmless, and print it'
 	@echo 'make clean   remove what the others left in bin/ and out/'
@@ -31,11 +33,14 @@ demo: build
 test:
 	$(GO) test ./...
 
-# The race detector is the one thing here that cannot be built without cgo.
+# The race detector is the one thing here that cannot be built without cgo. fixtures/ is
+# left out: its tests hold whole runs in virtual time, of packages that are tested here
+# anyway, against other tools, and take a quarter of an hour under it.
 race:
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
-	  echo 'CGO_ENABLED=1 $(GO) test -race ./...'; \
-	  CGO_ENABLED=1 $(GO) test -race ./...; \
+	  packages=$$($(GO) list ./... | grep -v /fixtures) && \
+	  echo 'CGO_ENABLED=1 $(GO) test -race' $$packages && \
+	  CGO_ENABLED=1 $(GO) test -race $$packages; \
 	elif [ "$$VNREPLAY_REQUIRE_TOOLS" = 1 ]; then \
 	  echo "race: no C compiler ($$($(GO) env CC)): install gcc" >&2; exit 1; \
 	else \
@@ -63,6 +68,15 @@ bin/staticcheck: tools/go.mod tools/go.sum
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# ARGS: groups and flags of bench/main.go. As root, the kernel is among the peers.
+ARGS ?=
+
+bench-peers:
+	cd bench && $(GO) run . $(ARGS)
+
+test-peers:
+	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 clean:
 	rm -rf bin out

@@ -56,3 +56,41 @@ func TestFramesThatNoFilterMatchesAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// Nor does one that a rule which draws leaves alone: in one flow, in many that take
+// turns, and with several ports at both ends.
+func TestFramesThatAreDrawnForAllocateNothing(t *testing.T) {
+	for _, text := range append([]string{
+		"drop 1%", "drop 1% from client", "drop 1% to server", "drop 1% to all", `drop 1% if "udp"`, "duplicate 1%", "truncate 1% to 60B",
+		"pad 1% 4B", "delay 1% 1ms", "delay 5ms jitter 1ms normal", "reorder 1% behind 3", "drop gemodel 1% 25%", "drop 1% corr 25%",
+		"drop markov good=0% bad=50% good>bad=1% bad>good=30% step 10ms",
+	}, idle...) {
+		for _, flows := range []int{1, 500} {
+			l := newLAN(t, 3)
+			c := l.compile(text)
+			frames := make([][]byte, flows)
+			for i := range frames {
+				frames[i] = udp(client, server, 1000+i, 1, 8)
+			}
+			f := &vswitch.Frame{At: l.world.Start()}
+			v := vswitch.Verdict{}
+			pass := func() {
+				for _, data := range frames {
+					for _, from := range []int{client, spy} {
+						f.Seq++
+						f.Data, f.From = data, l.ports[from]
+						for _, to := range []*vswitch.Port{nil, l.ports[server]} {
+							if c.Judge(f, to, &v) {
+								v = vswitch.Verdict{}
+							}
+						}
+					}
+				}
+			}
+			pass() // flows and paths are met
+			if n := testing.AllocsPerRun(20, pass); n != 0 {
+				t.Errorf("%q, %d flows: %v allocations in %d frames", text, flows, n, 2*flows)
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package faults
 import (
 	"time"
 
+	"github.com/vnreplay/vnreplay/filter"
 	"github.com/vnreplay/vnreplay/switch"
 )
 
@@ -14,26 +15,27 @@ type Compiled struct {
 	keys    Keys
 	key     string // of the rule
 	draws   bool
+	ever    bool // in force whenever it is on
+	timed   bool // its chain goes by time
+	odds    bool // it does something to the frames that a mere probability hits, and to no others
 	idle    bool
-	passing *reorder // a "reorder ahead", which does something to frames that are not hit
-	matched uint64
+	expr    *filter.Filter // of the frames it is about; nil: all
+	passing *reorder       // a "reorder ahead", which does something to frames that are not hit
 	unfit   uint64
 
 	start   time.Time // of the world's clock
 	traffic traffic
-	fit     fit
+	fit     *fit // shared by the switch's rules with the same expression
 
-	// The paths, by the ports' names: a port that was closed and connected again
-	// goes on where it was. last is the path of the frame before, which is most
-	// often that of the next.
-	paths   map[[2]string]*path
-	last    *path
+	cables  cables
+	paths   map[[2]string]*path   // by the ports' names: a port that was closed and connected again goes on where it was
 	shapers map[[2]string]*shaper // of a "rate", by cable
-	flows   flowCounters
+	flows   flowTable
 	asked   subject // about which the rule is asked now; here, so that it is not allocated for each frame
 }
 
-// fit is whether a frame is one the rule is about: it is asked about several cables.
+// fit is whether a frame is one that an expression matches: rules are asked about
+// several cables.
 type fit struct {
 	seq uint64
 	ok  bool
@@ -43,24 +45,34 @@ type fit struct {
 type subject struct {
 	frame *vswitch.Frame
 	path  *path
-	at    time.Duration // since the world's start
-	draw  draw          // if the rule draws
+	at    time.Duration // since the world's start, if the rule is timed
+	flow  *flowState    // if the rule draws
 }
 
 // place is the frame's place on its path, from 1.
 func (s *subject) place() uint64 { return s.path.frames }
 
+// word is one of the random words of the frame, if the rule draws.
+func (s *subject) word(j uint64) uint64 {
+	d := s.draw()
+	return d.word(j)
+}
+
+func (s *subject) draw() draw { return draw{s.path.key.draw, s.flow.hash, s.flow.n} }
+
 // path is what a rule knows about the frames from one port to another, or to the
 // switch.
 type path struct {
-	from, to *vswitch.Port
-	key      pathKey
-	frames   uint64
-	rest     uint64 // see flowCounters.next
+	number uint64 // among the rule's paths
+	key    pathKey
+	frames uint64
+	flow   *flowState // of the last frame, which is most often that of the next
+	rest   uint64     // frames of flows that are not counted apart; see flowTable
 
 	often, jitter memory  // of correlations
 	chain         sipKey  // of a Markov chain
 	state         int     // ... in which it is
+	exit          ahead   // ... and when it leaves that: word 1
 	steps         uint64  // ... after so many, if it goes by time
 	round         uint64  // frames since one was let ahead
 	shaper        *shaper // of its cable
@@ -83,12 +95,20 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 		keys:  keys,
 		key:   r.key(),
 		draws: r.often.draws() || r.what.draws(),
+		ever:  r.when.ever(),
 		idle:  r.Idle(),
+		expr:  r.where.frames,
+		fit:   &fit{},
 		paths: make(map[[2]string]*path),
-		flows: flowCounters{make(map[uint64]uint64)},
 	}
 	if a, ok := r.what.(*reorder); ok && a.isAhead {
 		c.passing = a
+	}
+	switch f := r.often.(type) {
+	case probability:
+		c.odds = f.draws() && f.corr.rho == 0 && c.passing == nil
+	case *markov:
+		c.timed = f.step > 0
 	}
 	return c
 }
@@ -96,12 +116,21 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 // Rule returns the rule that was compiled.
 func (c *Compiled) Rule() *Rule { return c.rule }
 
+// String returns the rule's text, which a recorder asks for when the rule is added to a
+// running switch.
+func (c *Compiled) String() string { return c.rule.String() }
+
 // Matched is how many times the rule was in force where it was about the frame,
 // so that its how-often was asked: once per frame, and for a rule about the
 // receivers' cables once per frame and receiver. With 0 nothing came of the rule;
 // of an idle one ([Rule.Idle]), which is not asked, it is always 0.
 // Call it when the world is not running, or from one of its own goroutines.
-func (c *Compiled) Matched() uint64 { return c.matched }
+func (c *Compiled) Matched() (n uint64) {
+	for _, p := range c.paths {
+		n += p.frames
+	}
+	return n
+}
 
 // Unfit is how many of the frames that were hit were left as they are because
 // there was nothing in them to change: nothing behind the Ethernet header, not
@@ -111,19 +140,29 @@ func (c *Compiled) Unfit() uint64 { return c.unfit }
 
 // Judge gives the rule's verdict; see [vswitch.Rule].
 func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict) bool {
-	if c.idle || !c.rule.where.on(f.From, to) || !c.fits(f) {
+	p := c.path(f.From, to)
+	if p == nil || c.expr != nil && !c.fits(f) {
 		return false
 	}
-	s, in := c.see(f, to)
-	if a, ok := c.rule.what.(*cut); ok && a.up {
-		in = !in
+	flow := p.flow
+	if c.draws {
+		if flow == nil || len(f.Data) < markLen || markOf(f.Data) != flow.mark {
+			flow = c.flows.of(p, f.Data)
+		}
+		flow.n++
 	}
-	if !in {
+	if !c.ever && !c.inForce(f) {
 		return false
 	}
-	c.matched++
-	s.path.frames++
-	s.frame = f
+	p.frames++
+	if c.odds && flow.n < flow.odds.due {
+		return false // which is so for most frames
+	}
+	s := &c.asked
+	s.frame, s.path, s.flow = f, p, flow
+	if c.timed {
+		s.at = f.At.Sub(c.start)
+	}
 	hit := c.rule.often.hits(s)
 	switch {
 	case c.passing != nil:
@@ -141,6 +180,16 @@ func (c *Compiled) Judge(f *vswitch.Frame, to *vswitch.Port, v *vswitch.Verdict)
 	return false
 }
 
+// inForce counts the frame in the rule's traffic, and reports whether it is in force
+// for it.
+func (c *Compiled) inForce(f *vswitch.Frame) bool {
+	in := c.rule.when.inForce(&c.traffic, f.At.Sub(c.start), f.Seq, len(f.Data))
+	if a, ok := c.rule.what.(*cut); ok && a.up {
+		return !in
+	}
+	return in
+}
+
 // Cables says whether the rule is about senders' or receivers' cables; one that is
 // idle is about none.
 func (c *Compiled) Cables() (sender, receivers bool) {
@@ -156,23 +205,16 @@ func (c *Compiled) Cables() (sender, receivers bool) {
 // Watch lets the rule see a frame while it is turned off, so that what it draws
 // and counts later does not depend on that; see [vswitch.Watcher].
 func (c *Compiled) Watch(f *vswitch.Frame, to *vswitch.Port) {
-	if !c.idle && c.rule.where.on(f.From, to) && c.fits(f) {
-		c.see(f, to)
-	}
-}
-
-// see gives the frame its place in its flow and in the rule's traffic, and
-// reports whether the rule is in force. The subject is good until the next one.
-func (c *Compiled) see(f *vswitch.Frame, to *vswitch.Port) (s *subject, inForce bool) {
 	p := c.path(f.From, to)
-	s = &c.asked
-	s.path, s.at = p, f.At.Sub(c.start)
-	if c.draws {
-		s.draw.key = p.key.draw
-		s.draw.flow = p.key.flow.hash(flowOf(f.Data))
-		s.draw.index = c.flows.next(s.draw.flow, &p.rest)
+	if p == nil || c.expr != nil && !c.fits(f) {
+		return
 	}
-	return s, c.rule.when.inForce(&c.traffic, s.at, f.Seq, len(f.Data))
+	if c.draws {
+		c.flows.of(p, f.Data).n++
+	}
+	if !c.ever {
+		c.inForce(f)
+	}
 }
 
 // changesBytes reports whether an action that does nothing to a frame found
@@ -185,22 +227,48 @@ func changesBytes(a action) bool {
 	return false
 }
 
-// fits reports whether the frame is one the rule is about.
+// fits reports whether the rule's expression, which it has, matches the frame.
 func (c *Compiled) fits(f *vswitch.Frame) bool {
-	w := &c.rule.where
-	if w.frames == nil {
-		return true
-	}
 	if f.Seq == 0 || f.Seq != c.fit.seq {
-		c.fit = fit{f.Seq, w.fits(f.Data)}
+		*c.fit = fit{f.Seq, c.expr.Match(f.Data)}
 	}
 	return c.fit.ok
 }
 
-// path returns the state of the path between two ports.
+// shareFit makes the rule one of those that ask once for a frame whether it matches
+// their expression. They are on one switch.
+func (c *Compiled) shareFit(fits map[string]*fit) {
+	if c.expr == nil {
+		return
+	}
+	text := c.expr.String()
+	if fits[text] == nil {
+		fits[text] = c.fit
+	}
+	c.fit = fits[text]
+}
+
+// path returns the state of the path between two ports, or nil if that is none the
+// rule is about.
 func (c *Compiled) path(from, to *vswitch.Port) *path {
-	if c.last != nil && c.last.from == from && c.last.to == to {
-		return c.last
+	if l := c.cables.last; l != nil && l.from == from && l.to == to {
+		return l.path
+	}
+	return c.otherPath(from, to)
+}
+
+func (c *Compiled) otherPath(from, to *vswitch.Port) *path {
+	cable, known := c.cables.find(from, to)
+	if !known {
+		*cable = cableOf{from: from, to: to, path: c.pathOf(from, to)}
+	}
+	return cable.path
+}
+
+// pathOf is path by the ports' names.
+func (c *Compiled) pathOf(from, to *vswitch.Port) *path {
+	if c.idle || !c.rule.where.on(from, to) {
+		return nil
 	}
 	names := [2]string{from.Name(), ""}
 	if to != nil {
@@ -212,13 +280,11 @@ func (c *Compiled) path(from, to *vswitch.Port) *path {
 		c.paths[names] = p
 		c.start = from.Switch().World().Start()
 	}
-	p.from, p.to = from, to
-	c.last = p
 	return p
 }
 
 func (c *Compiled) newPath(names [2]string) *path {
-	p := &path{key: newPathKey(c.keys, c.key, names[0], names[1])}
+	p := &path{number: uint64(len(c.paths)), key: newPathKey(c.keys, c.key, names[0], names[1])}
 	p.chain = p.key.draw
 	if m, ok := c.rule.often.(*markov); ok && m.name != "" {
 		// Rules with the same chain are in the same state of it.

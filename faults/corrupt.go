@@ -131,7 +131,7 @@ func (a *corrupt) options() []string {
 
 func (a *corrupt) verdict(s *subject, v *vswitch.Verdict) {
 	data := s.frame.Data
-	edits := a.edits(data, &s.draw)
+	edits := a.edits(data, s)
 	if a.fixsum && edits != nil {
 		fixed := applied(data, edits)
 		fixChecksums(fixed)
@@ -141,16 +141,18 @@ func (a *corrupt) verdict(s *subject, v *vswitch.Verdict) {
 }
 
 // edits are what is done before any checksum is made right.
-func (a *corrupt) edits(data []byte, d *draw) []vswitch.Edit {
+func (a *corrupt) edits(data []byte, s *subject) []vswitch.Edit {
 	switch {
 	case a.patches != nil:
 		return applyPatches(a.patches, data)
 	case a.fields != nil:
 		return applyChanges(a.fields, data)
-	case a.in != nil:
-		return flipBitsIn(data, *a.in, a.bits, d)
 	}
-	return flipBits(data, a.bits, d)
+	d := s.draw()
+	if a.in != nil {
+		return flipBitsIn(data, *a.in, a.bits, &d)
+	}
+	return flipBits(data, a.bits, &d)
 }
 
 func (a *corrupt) says() string {

@@ -95,7 +95,7 @@ func (l *lateness) of(s *subject) time.Duration {
 	if l.jitter == 0 {
 		return l.mean
 	}
-	return max(0, l.mean+l.dist.sample(l.jitter, l.corr.mix(s.draw.word(1), &s.path.jitter)))
+	return max(0, l.mean+l.dist.sample(l.jitter, l.corr.mix(s.word(1), &s.path.jitter)))
 }
 
 // looksLikeValue reports whether t is a number with a unit, rightly written or

@@ -160,7 +160,7 @@
 // correlated depends on the frame before on the path, of whatever flow.
 //
 // Fragments but the first have no ports: they are a flow of their own. A rule
-// counts up to 65,536 flows apart, in at most about 4 MiB; those that appear later
+// counts up to 65,536 flows apart, in at most about 10 MiB; those that appear later
 // share one counter on their path, so that one of them can re-deal another.
 //
 // # Corruption

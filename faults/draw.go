@@ -19,7 +19,8 @@ import (
 //	word(j) = SipHash-2-4(K2, F, i, j)   of the i-th frame (from 1) of the flow
 //
 // the messages being 64-bit words, little-endian. word(0) decides a probability;
-// the words after it choose bits to flip.
+// the words after it choose bits to flip. When they are computed is nobody's
+// business: see ahead.
 
 const drawLabel = "vnreplay/faults/1"
 
@@ -63,28 +64,6 @@ type draw struct {
 
 func (d *draw) word(j uint64) uint64 {
 	return d.key.start().word(d.flow).word(d.index).word(j).sum(3)
-}
-
-// maxFlows is how many flows a rule counts apart, over all its paths. Flows that
-// appear later share one counter on their path: their draws are as random and as
-// repeatable, but there one such flow can re-deal another. At most about 4 MiB
-// for a rule.
-const maxFlows = 1 << 16
-
-// flowCounters count the frames of each flow. The key is the flow's F, in which
-// the path is contained.
-type flowCounters struct{ byFlow map[uint64]uint64 }
-
-// next returns the place of a frame in its flow; rest counts the path's flows
-// for which there is no room.
-func (c *flowCounters) next(flow uint64, rest *uint64) uint64 {
-	n, known := c.byFlow[flow]
-	if !known && len(c.byFlow) >= maxFlows {
-		*rest++
-		return *rest
-	}
-	c.byFlow[flow] = n + 1
-	return n + 1
 }
 
 // sipKey is a key of SipHash-2-4 (Aumasson, Bernstein: SipHash: a fast

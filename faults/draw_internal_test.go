@@ -188,24 +188,77 @@ func FuzzFlowOf(f *testing.F) {
 	})
 }
 
-// Flows beyond the ceiling share a counter; those before it go on as they were.
-func TestFlowCountersAreBounded(t *testing.T) {
-	c := flowCounters{make(map[uint64]uint64)}
-	var rest uint64
-	for flow := range uint64(maxFlows) {
-		if n := c.next(flow, &rest); n != 1 {
-			t.Fatalf("flow %d begins at %d", flow, n)
+// Flows beyond the ceiling share a counter on their path; those before it go on as
+// they were.
+func TestFlowsCountedApartAreBounded(t *testing.T) {
+	var flows flowTable
+	paths := []*path{{number: 0, key: newPathKey(Keys{}, "r", "a", "")}, {number: 1, key: newPathKey(Keys{}, "r", "b", "")}}
+	next := func(p *path, i uint64) uint64 {
+		s := flows.find(p, flow{i << 32, 0, 7, 0, 1})
+		s.n++
+		if want := p.key.flow.hash(flow{i << 32, 0, 7, 0, 1}); s.hash != want || s.path != p {
+			t.Fatalf("flow %d: F is %x, want %x", i, s.hash, want)
+		}
+		return s.n
+	}
+	for i := range uint64(maxFlows) {
+		if n := next(paths[i%2], i/2); n != 1 {
+			t.Fatalf("flow %d begins at %d", i, n)
 		}
 	}
 	for i := range uint64(1000) {
-		if n := c.next(1_000_000+i, &rest); n != i+1 {
-			t.Fatalf("flow %d beyond the ceiling: %d, want %d", i, n, i+1)
+		for _, p := range paths {
+			if n := next(p, 1_000_000+i); n != i+1 {
+				t.Fatalf("flow %d beyond the ceiling: %d, want %d", i, n, i+1)
+			}
 		}
 	}
-	if n := c.next(5, &rest); n != 2 {
-		t.Errorf("flow 5's second frame is its %d", n)
+	for i := range uint64(maxFlows) {
+		if n := next(paths[i%2], i/2); n != 2 {
+			t.Fatalf("flow %d's second frame is its %d", i, n)
+		}
 	}
-	if len(c.byFlow) != maxFlows {
-		t.Errorf("%d flows are kept", len(c.byFlow))
+	if flows.n != maxFlows {
+		t.Errorf("%d flows are kept", flows.n)
 	}
+}
+
+// Frames that are told apart by their marks are of the flows that flowOf reads, in
+// any order, on several paths, and however one differs from the other.
+func TestFramesFindTheirFlow(t *testing.T) {
+	const head = "020000000002 020000000001 "
+	base := [][]byte{
+		packet(t, head+"0800 45000030 12340000 40060000 0a000001 0a000002 c000 0050 00000000 00000000"),
+		packet(t, head+"0800 45000030 12340000 40110000 0a000001 0a000002 c000 0050 00000000 00000000"),
+		packet(t, head+"0800 45000030 12340000 40010000 0a000001 0a000002 0800 0050 00000000 00000000"),
+		packet(t, head+"0800 46000030 12340000 40060000 0a000001 0a000002 01010101 c000 0050 00000000"),
+		packet(t, head+"0800 45000030 12342001 40060000 0a000001 0a000002 c000 0050 00000000 00000000"),
+		packet(t, head+"8100 0005 0800 45000030 12340000 40060000 0a000001 0a000002 c000 0050 00000000"),
+		packet(t, head+"86dd 60000000 0008 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002 c000 0050 00000000"),
+		make([]byte, 60),
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var flows flowTable
+		paths := []*path{{number: 0, key: newPathKey(Keys{}, "r", "a", "")}, {number: 1, key: newPathKey(Keys{}, "r", "b", "")}}
+		type on struct {
+			path int
+			flow flow
+		}
+		byPath := map[on]uint64{}
+		for range 60 {
+			data := append([]byte(nil), base[rapid.IntRange(0, len(base)-1).Draw(t, "base")]...)
+			for range rapid.IntRange(0, 2).Draw(t, "changes") {
+				data[rapid.IntRange(0, len(data)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			}
+			data = data[:rapid.SampledFrom([]int{len(data), len(data), len(data), 37, 38, 14}).Draw(t, "length")]
+			i := rapid.IntRange(0, 1).Draw(t, "path")
+			s := flows.of(paths[i], data)
+			s.n++
+			f := flowOf(data)
+			byPath[on{i, f}]++
+			if s.flow != f || s.path != paths[i] || s.n != byPath[on{i, f}] {
+				t.Fatalf("%x: flow %x, frame %d; want %x, %d", data, s.flow, s.n, f, byPath[on{i, f}])
+			}
+		}
+	})
 }

@@ -93,17 +93,26 @@ func flowOfIPv6(packet []byte) flow {
 
 // ports reads the ports at the start of a transport header.
 func ports(protocol byte, header []byte) uint64 {
-	switch protocol {
-	case protoTCP, protoUDP, protoUDPLite, protoSCTP, protoDCCP:
+	switch {
+	case hasPorts(protocol):
 		if len(header) >= 4 {
 			return uint64(binary.BigEndian.Uint32(header))
 		}
-	case protoICMP, protoICMPv6:
+	case protocol == protoICMP, protocol == protoICMPv6:
 		if len(header) >= 6 && isEcho(protocol, header[0]) {
 			return uint64(binary.BigEndian.Uint16(header[4:])) << 16
 		}
 	}
 	return 0
+}
+
+// hasPorts reports whether the headers of an IP protocol begin with two ports.
+func hasPorts(protocol byte) bool {
+	switch protocol {
+	case protoTCP, protoUDP, protoUDPLite, protoSCTP, protoDCCP:
+		return true
+	}
+	return false
 }
 
 // isEcho reports whether an ICMP type is an echo request or reply: RFC 792, RFC 4443.

@@ -155,7 +155,15 @@ func (f probability) says() string {
 	return s + ", independently"
 }
 func (f probability) hits(s *subject) bool {
-	return f.ratio.isOne() || f.draws() && f.corr.mix(s.draw.word(0), &s.path.often) < f.below
+	switch {
+	case !f.draws():
+		return f.ratio.isOne()
+	case f.corr.rho != 0:
+		return f.corr.mix(s.word(0), &s.path.often) < f.below
+	case s.flow.alone:
+		return s.word(0) < f.below
+	}
+	return s.flow.odds.falls(s.path.key.draw, s.flow.hash, s.flow.n, 0, f.below)
 }
 
 // nth hits the frames whose place on their path is in a list of ranges, which

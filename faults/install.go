@@ -40,9 +40,11 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 		ports = append(ports, p.Name())
 	}
 	occurrences := make(map[string]int)
+	fits := make(map[string]*fit) // by expression
 	for _, in := range sw.Rules() {
 		if c := compiledOf(in.Rule()); c != nil {
 			occurrences[c.key]++
+			c.shareFit(fits)
 		}
 	}
 	compiled := make([]*Compiled, len(rules))
@@ -59,6 +61,7 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 			return nil, fmt.Errorf("fault rule %q: switch %s has a rule of that name already", r, sw.Name())
 		}
 		compiled[i] = r.Compile(Keys{Seed: sw.World().Seed(), Switch: sw.Name(), Occurrence: occurrences[key]})
+		compiled[i].shareFit(fits)
 	}
 	installed := make([]*Installed, len(rules))
 	for i, c := range compiled {

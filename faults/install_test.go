@@ -196,3 +196,27 @@ func TestExpressionsBehindAVLAN(t *testing.T) {
 		}
 	}
 }
+
+// Rules with one expression ask it once for a frame, and each is about the frames it
+// matches, whatever is installed, off or removed besides.
+func TestRulesShareWhatTheirExpressionMatches(t *testing.T) {
+	l := newHub(t, 1)
+	in := l.install(
+		`odd: delay 1ms if "udp src port 5001"`, `odd-to: delay 2ms to all if "udp src port 5001"`, `even: delay 3ms if "udp src port 5000"`,
+		`late: delay 4ms off if "udp src port 5001"`, `tagged: delay 5ms vlan 5`, `tagged-to: delay 6ms to server vlan 5`)
+	more := l.install(`more: delay 7ms if "udp src port 5001"`)
+	l.node.StackClock().AfterFunc(30*time.Millisecond+500*time.Microsecond, func() {
+		in[0].Remove()
+		in[3].SetOn(true)
+	})
+	l.run(openLoop(60))
+	// Of 60 frames each second is of either port; the fifth of ten, of the even ones, is in a VLAN.
+	for i, want := range []uint64{15, 60, 24, 15, 6, 6} {
+		if got := in[i].Matched(); got != want {
+			t.Errorf("%q matched %d, want %d", in[i].Rule(), got, want)
+		}
+	}
+	if got := more[0].Matched(); got != 30 {
+		t.Errorf("%q matched %d, want 30", more[0].Rule(), got)
+	}
+}

@@ -105,7 +105,7 @@ func (a *pad) check(p *parser) error {
 func (a *pad) verdict(s *subject, v *vswitch.Verdict) {
 	n := a.least
 	if a.draws() {
-		hi, _ := bits.Mul64(s.draw.word(1), uint64(a.most-a.least)+1)
+		hi, _ := bits.Mul64(s.word(1), uint64(a.most-a.least)+1)
 		n += int(hi)
 	}
 	v.Pad = n

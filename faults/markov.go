@@ -276,16 +276,35 @@ func (m *markov) never() bool {
 // Draws of a chain: word(0) of a frame's place decides whether it is hit, word(1)
 // of the place, or of the step, where the chain goes then.
 func (m *markov) hits(s *subject) bool {
-	d := draw{key: s.path.chain, index: s.place()}
+	p := s.path
+	d := draw{key: p.chain, index: s.place()}
 	if m.step > 0 {
-		s.path.state, s.path.steps = m.at(s.path.chain, s.path.state, s.path.steps, uint64(s.at/m.step))
+		p.state, p.steps = m.at(p.chain, p.state, p.steps, uint64(s.at/m.step))
 	}
-	st := &m.states[s.path.state]
-	hit := st.hit.isOne() || d.word(0) < st.below
-	if m.step == 0 {
-		s.path.state = m.next(s.path.state, d.word(1))
+	st := &m.states[p.state]
+	hit := st.hit.isOne() || st.below != 0 && d.word(0) < st.below
+	if m.step == 0 && st.leaves(p, d.index) {
+		if next := m.next(p.state, d.word(1)); next != p.state {
+			p.state, p.exit = next, ahead{}
+		}
 	}
 	return hit
+}
+
+// soon is the threshold of a state that is left so soon that it is no use to know
+// much ahead: one in 16.
+const soon = 1 << 60
+
+// leaves reports whether the chain may leave the state after the frame at this place.
+func (st *state) leaves(p *path, place uint64) bool {
+	if len(st.out) == 0 {
+		return false
+	}
+	last := &st.out[len(st.out)-1]
+	if last.all || last.below > soon {
+		return true // or not: next looks
+	}
+	return p.exit.falls(p.chain, 0, place, 1, last.below)
 }
 
 // at is the state after so many steps, given that after some fewer.

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"slices"
@@ -102,6 +103,35 @@ func TestModelsDoWhatTheyAlwaysDid(t *testing.T) {
 		}
 	}
 	golden(t, "models.golden", b.String())
+}
+
+// So they are for long: by the thousands of frames, of many flows, on either cable.
+func TestModelsDoForLongWhatTheyAlwaysDid(t *testing.T) {
+	var b strings.Builder
+	for _, m := range append([]model{
+		{"drop 1%", true}, {"corrupt 1/3000 bits 3 to server", true}, {"drop gemodel 1% 25%", true}, {"drop gemodel 2% 3% 90% 1/900 to server", true},
+		{"drop markov a=0% b=50% c=100% a>b=1% a>c=1/1000 b>c=2% c>a=5%", true}, {"drop 2% during 500ms..3s", true},
+	}, models...) {
+		l := newLAN(t, 1)
+		c := l.compile(m.rule)
+		sum, hits := sha256.New(), 0
+		for i := range 4000 {
+			at := time.Duration(i) * time.Millisecond
+			frame := udp(client, server, 5000+i*i%23, i, 40+i*37%300)
+			if i%10 == 4 {
+				frame = tagged(frame, 5)
+			}
+			for _, to := range []int{-1, server} {
+				v := l.judgeAt(c, frame, client+i%3/2, to, at) // a third is the server's
+				fmt.Fprintln(sum, i, to, verdictText(v))
+				if !v.IsZero() {
+					hits++
+				}
+			}
+		}
+		fmt.Fprintf(&b, "%x %4d hits, matched %4d, unfit %d: %s\n", sum.Sum(nil)[:8], hits, c.Matched(), c.Unfit(), m.rule)
+	}
+	golden(t, "models-long.golden", b.String())
 }
 
 // summary is a line for each verdict, with the frames it is about, from 1. If there

@@ -130,6 +130,9 @@ func (r *Rule) text() string {
 	return b.String()
 }
 
+// StartsOff reports whether the rule is one that is turned off until somebody turns it on.
+func (r *Rule) StartsOff() bool { return r.off }
+
 // Idle reports whether the rule can do nothing, whatever comes, because its
 // probability is 0 ("drop 0%", a chain that never leaves states of 0%). It is then
 // asked about no frame: it costs nothing, and matches none.

@@ -38,6 +38,7 @@ const (
 	optIfTSOffset = 14
 
 	optPacketFlags = 2
+	optPacketDrop  = 4 // packets lost since the one before on the interface
 	optPacketID    = 5
 	optLastPacket  = 7 // the last of those that are defined for packets
 

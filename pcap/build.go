@@ -104,6 +104,46 @@ func serialize(dst, src vswitch.MAC, l ...gopacket.SerializableLayer) ([]byte, e
 	return Ethernet(dst, src, buf.Bytes()), nil
 }
 
+// BuildARPRequest builds the question of the host sender at mac where target is
+// (RFC 826), to all. Both addresses are IPv4.
+func BuildARPRequest(mac vswitch.MAC, sender, target netip.Addr) ([]byte, error) {
+	src, dst := sender.Unmap(), target.Unmap()
+	if !src.Is4() || !dst.Is4() {
+		return nil, fmt.Errorf("build an ARP request of %v for %v: want two IPv4 addresses", sender, target)
+	}
+	frame, err := serialize(vswitch.Broadcast, mac,
+		&layers.ARP{
+			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
+			SourceHwAddress: mac[:], SourceProtAddress: src.AsSlice(),
+			DstHwAddress: make([]byte, 6), DstProtAddress: dst.AsSlice(),
+		})
+	if err == nil {
+		binary.BigEndian.PutUint16(frame[12:], EtherTypeARP)
+	}
+	return frame, err
+}
+
+// BuildNeighborSolicitation builds the question of the host sender at mac where target
+// is (RFC 4861, 4.3), to target's solicited-node multicast address. Both addresses are
+// IPv6.
+func BuildNeighborSolicitation(mac vswitch.MAC, sender, target netip.Addr) ([]byte, error) {
+	sender, target = sender.WithZone(""), target.WithZone("")
+	if !sender.Is6() || !target.Is6() {
+		return nil, fmt.Errorf("build a neighbour solicitation of %v for %v: want two IPv6 addresses", sender, target)
+	}
+	t := target.As16()
+	group := netip.AddrFrom16([16]byte{0xff, 0x02, 11: 1, 12: 0xff, 13: t[13], 14: t[14], 15: t[15]})
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: sender.AsSlice(), DstIP: group.AsSlice()}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborSolicitation, 0)}
+	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+		return nil, err
+	}
+	return serialize(vswitch.MAC{0x33, 0x33, 0xff, t[13], t[14], t[15]}, mac, ip, icmp,
+		&layers.ICMPv6NeighborSolicitation{TargetAddress: net.IP(target.AsSlice()), Options: layers.ICMPv6Options{
+			{Type: layers.ICMPv6OptSourceAddress, Data: mac[:]},
+		}})
+}
+
 // BuildARPReply builds the answer "ip is at mac" to an ARP request (RFC 826).
 func BuildARPReply(request *ARP, mac vswitch.MAC) ([]byte, error) {
 	target, sender := request.TargetIP.As4(), request.SenderIP.As4()

@@ -18,6 +18,10 @@ var errStop = errors.New("stop")
 // recording of the same run ([NewFullRecorder]) holds exactly these deliveries,
 // and those of one port in this order.
 //
+// In a recording made in real time they are the arrivals as they were planned: frames
+// reach their receivers when the machine gets to it. Their order is that only as far as
+// the stamps of different ports are in order, which is not promised there.
+//
 // What was in flight when a port was closed is told by the port's statistics,
 // which editcap and mergecap leave out: in a recording saved by them it counts as
 // delivered.

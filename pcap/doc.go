@@ -8,6 +8,9 @@
 //   - [Recorder] is a vswitch.Recorder that writes each frame once, on its
 //     sender's interface, with its whole fate in comments. [Create] makes one
 //     for a file that appears under its name only when it is whole ([File]).
+//   - [LiveRecorder] is the one for switches in real time: it writes from a goroutine of
+//     its own, to several [Output]s: files and pipes ([ToFile], [ToWriter]), files that
+//     follow each other ([Rotation]), streams to whoever joins ([Broadcaster]).
 //   - [Meta] is the text in the section header that says what the run was.
 //   - [Fate] is the form of the comments: what became of one frame.
 //
@@ -71,6 +74,15 @@
 // when the run ended before its time (a limit, a deadlock, an interrupt), a second
 // comment there says why, in at most 1,000 bytes of printable text: "vnr.cut=time
 // limit exceeded: …". Runs that ended in their time have none.
+//
+// A capture that begins in the middle of a run (a further file of a [Rotation], a stream
+// of a [Broadcaster]) looks the same; its Meta says after how many frames it begins and
+// what held there, and it has the interfaces of those ports that were open. Statistics of
+// ports that stay open at the end of a file say so ("open=1").
+//
+// Where a live recorder or a stream had no room for frames, the next packet of their
+// sender has a drop count, and its statistics a comment, "vnr.recorder-lost=17"; these
+// frames are among the interface's drops.
 //
 // All numbers in pcapng blocks are little-endian; times are UTC.
 //

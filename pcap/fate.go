@@ -3,6 +3,7 @@ package pcap
 import (
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -26,6 +27,7 @@ import (
 //	vnr.lost=queue|down|mtu|reserved [at=server]      lost for another cause than a rule
 //	vnr.queued=1.2ms,2.4ms at=server                  how much later the copies arrived
 //	vnr.change=off rule=2:loss time=2026-01-01T00:00:01.5Z
+//	vnr.change=added rule=5 time=… text=drop 2%       the text is the rest of it
 //	vnr.change=down port=server time=…                up, down: of the port's cable
 //
 // The last two are about no frame: somebody changed a rule (added, removed, on,
@@ -123,6 +125,7 @@ type Change struct {
 	Rule int // the rule that was changed: its number and name
 	Name string
 	Port string // or the port whose cable was; "" for a change of a rule
+	Text string // of a rule that was added, if it can tell it
 }
 
 // maxClause is where a list of names or bytes is continued in a further clause;
@@ -152,9 +155,11 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 	}
 	switch f.To {
 	case ToAll:
-		emit(append(buf[:0], "vnr.to=all"...))
+		buf = append(buf[:0], "vnr.to=all"...)
+		emit(buf)
 	case ToNone:
-		emit(append(buf[:0], "vnr.to=none"...))
+		buf = append(buf[:0], "vnr.to=none"...)
+		emit(buf)
 	case ToNames:
 		const head = "vnr.to="
 		buf = append(buf[:0], head...)
@@ -184,7 +189,7 @@ func (f *Fate) clauses(buf []byte, emit func([]byte)) []byte {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
-			buf = append(buf, formatDuration(d)...)
+			buf = appendDuration(buf, d)
 		}
 		buf = appendName(buf, " at=", q.At)
 		emit(buf)
@@ -201,7 +206,31 @@ func (c *Change) append(b []byte) []byte {
 		b = strconv.AppendInt(append(b, " rule="...), int64(c.Rule), 10)
 		b = appendName(b, ":", c.Name)
 	}
-	return c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
+	b = c.Time.UTC().AppendFormat(append(b, " time="...), time.RFC3339Nano)
+	if c.Text != "" {
+		b = append(append(b, changeText...), clauseText(c.Text)...)
+	}
+	return b
+}
+
+// changeText begins the text of a rule in a clause, which is the rest of it.
+const changeText = " text="
+
+// maxText is how much of a rule's text stands in a clause, in bytes; a byte may be
+// written as four.
+const maxText = maxClause / 4
+
+// clauseText is a text as it stands at the end of a clause: as it is if it is of printable
+// ASCII and does not begin with a double quote, a Go string literal otherwise.
+func clauseText(s string) string {
+	plain := !strings.HasPrefix(s, `"`)
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] <= '~'
+	}
+	if plain {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
 }
 
 func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
@@ -222,17 +251,17 @@ func (f *Fault) clauses(buf []byte, emit func([]byte)) []byte {
 		buf = append(buf, " copies="...)
 		buf = strconv.AppendInt(buf, int64(f.Copies), 10)
 		if f.Gap != 0 {
-			buf = append(append(buf, " gap="...), formatDuration(f.Gap)...)
+			buf = appendDuration(append(buf, " gap="...), f.Gap)
 		}
 	case FaultTruncate:
 		buf = strconv.AppendInt(append(buf, " to="...), int64(f.Size), 10)
 	case FaultPad:
 		buf = strconv.AppendInt(append(buf, " bytes="...), int64(f.Size), 10)
 	case FaultDelay:
-		buf = append(append(buf, " by="...), formatDuration(f.By)...)
+		buf = appendDuration(append(buf, " by="...), f.By)
 	case FaultReorder:
 		buf = strconv.AppendInt(append(buf, " behind="...), int64(f.Behind), 10)
-		buf = append(append(buf, " within="...), formatDuration(f.Within)...)
+		buf = appendDuration(append(buf, " within="...), f.Within)
 	case FaultCorrupt:
 		// An edit of n bytes takes 4n characters and a little.
 		const piece = maxClause / 8
@@ -335,11 +364,44 @@ func escape(s string) string {
 }
 
 // formatDuration is [time.Duration.String] in ASCII: 25us, 1m0s.
-func formatDuration(d time.Duration) string {
-	s := d.String()
-	// "µs" is the only unit outside ASCII.
-	if n := len(s) - len("µs"); n > 0 && s[n:] == "µs" {
-		return s[:n] + "us"
+func formatDuration(d time.Duration) string { return string(appendDuration(nil, d)) }
+
+// appendDuration appends that.
+func appendDuration(b []byte, d time.Duration) []byte {
+	const minute, hour = uint64(time.Minute), uint64(time.Hour)
+	ns := uint64(d)
+	if d < 0 {
+		b, ns = append(b, '-'), -ns
 	}
-	return s
+	switch {
+	case ns == 0:
+		return append(b, "0s"...)
+	case ns < 1e3:
+		return append(strconv.AppendUint(b, ns, 10), "ns"...)
+	case ns < 1e6:
+		return append(appendDecimal(b, ns, 1e3), "us"...)
+	case ns < 1e9:
+		return append(appendDecimal(b, ns, 1e6), "ms"...)
+	}
+	if ns >= hour {
+		b = append(strconv.AppendUint(b, ns/hour, 10), 'h')
+	}
+	if ns >= minute {
+		b = append(strconv.AppendUint(b, ns%hour/minute, 10), 'm')
+	}
+	return append(appendDecimal(b, ns%minute, 1e9), 's')
+}
+
+// appendDecimal appends v/unit, of which unit is a power of ten.
+func appendDecimal(b []byte, v, unit uint64) []byte {
+	b = strconv.AppendUint(b, v/unit, 10)
+	if v %= unit; v > 0 {
+		b = append(b, '.')
+	}
+	for v > 0 {
+		unit /= 10
+		b = append(b, byte('0'+v/unit))
+		v %= unit
+	}
+	return b
 }

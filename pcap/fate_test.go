@@ -86,6 +86,9 @@ func drawFate(t *rapid.T) pcap.Fate {
 			c.Port = name.Draw(t, "port")
 		} else {
 			c.Rule, c.Name = rapid.IntRange(0, 1<<30).Draw(t, "rule"), some(name)
+			if c.What == vswitch.RuleAdded {
+				c.Text = anyText().Draw(t, "text")
+			}
 		}
 		f.Changes = append(f.Changes, c)
 	}
@@ -205,6 +208,7 @@ func FuzzParseFate(f *testing.F) {
 		"vnr.fault=corrupt rule=3:c1 bytes=@66:4f>4e,@70:00ff>0100", "vnr.fault=delay rule=4 by=40ms", "vnr.lost=queue at=b", "vnr.queued=1.2ms,2.4ms at=b", "hello",
 		"vnr.fault=truncate rule=1 to=60 at=b", "vnr.fault=pad rule=1 bytes=9", "vnr.fault=reorder rule=1 behind=3 within=1s",
 		"vnr.change=off rule=2:loss time=2026-01-01T00:00:01.5Z", "vnr.change=down port=a time=2026-01-01T00:00:01Z",
+		"vnr.change=added rule=5:x time=2026-01-01T00:00:01Z text=x: drop 2% to a", `vnr.change=added rule=5 time=2026-01-01T00:00:01Z text="\x00"`,
 	} {
 		f.Add(c, "vnr.lost=down")
 	}
@@ -217,6 +221,21 @@ func FuzzParseFate(f *testing.F) {
 		ok(t, err)
 		if d := cmp.Diff(fate, again); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// Durations are written as Go writes them, in ASCII.
+func TestDurationsAreGos(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64().Draw(t, "ns"))
+		for range rapid.IntRange(0, 18).Draw(t, "shorter") {
+			d /= 10
+		}
+		f := pcap.Fate{Queued: []pcap.Queued{{By: []time.Duration{d}, At: "a"}}}
+		want := "vnr.queued=" + strings.ReplaceAll(d.String(), "µ", "u") + " at=a"
+		if got := f.Comments()[0]; got != want {
+			t.Fatalf("got %s, want %s", got, want)
 		}
 	})
 }

@@ -114,6 +114,14 @@ func parseChange(word, rest string) (Change, error) {
 		return Change{}, fmt.Errorf("unknown change %s", clip(word))
 	}
 	c := Change{What: kind.what}
+	if kind.what == vswitch.RuleAdded {
+		var text string
+		if rest, text, ok = strings.Cut(rest, changeText); ok {
+			if c.Text, ok = unquoteText(text); !ok {
+				return Change{}, fmt.Errorf("text %s is no quoted string", clip(text))
+			}
+		}
+	}
 	about, at := false, false
 	err := eachWord(rest, func(key, value string) (err error) {
 		switch {
@@ -325,3 +333,12 @@ func unescape(s string) (string, bool) {
 
 // isFateComment reports whether a comment is meant to be ours.
 func isFateComment(c string) bool { return strings.HasPrefix(c, "vnr.") }
+
+// unquoteText reads what clauseText wrote.
+func unquoteText(s string) (string, bool) {
+	if !strings.HasPrefix(s, `"`) {
+		return s, true
+	}
+	text, err := strconv.Unquote(s)
+	return text, err == nil
+}

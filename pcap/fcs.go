@@ -68,6 +68,9 @@ var linkErrors = [...]string{"CRC error", "too long", "too short", "wrong inter-
 
 // LinkErrors says with which errors the interface received the packet, "" for none.
 func (p *Packet) LinkErrors() string {
+	if p.Flags>>24 == 0 {
+		return ""
+	}
 	var all []string
 	for i, what := range linkErrors {
 		if p.Flags>>(24+i)&1 != 0 {

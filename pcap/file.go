@@ -1,11 +1,14 @@
 package pcap
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // File is a file being written. It has its name only when it is whole: until
@@ -37,15 +40,22 @@ var _ io.WriteCloser = (*File)(nil)
 // CreateFile creates the file path, or opens it when it is a pipe or a device;
 // "-" is the standard output, which Close leaves open. What stands at path stays
 // there until Close; where path is a symbolic link, what it points to is replaced.
+// Opening a named pipe waits for its reader; see [CreateFileContext].
 //
 // The error is [ErrBeingWritten], or the operating system's; also when
 // PATH.partial is a symbolic link, or otherwise no regular file.
 func CreateFile(path string) (*File, error) {
+	return CreateFileContext(context.Background(), path)
+}
+
+// CreateFileContext is [CreateFile], but it waits for the reader of a named pipe no
+// longer than ctx lasts; the error is then ctx's cause.
+func CreateFileContext(ctx context.Context, path string) (*File, error) {
 	if path == "-" {
 		return &File{f: os.Stdout, path: "standard output"}, nil
 	}
 	if isSpecial(path) {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		f, err := openSpecial(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +74,27 @@ func CreateFile(path string) (*File, error) {
 		return nil, err
 	}
 	return &File{f: f, path: target, partial: partial, release: release}, nil
+}
+
+// openSpecial opens a pipe or a device. A pipe is opened without blocking, again and
+// again until somebody reads from it: an open that blocks cannot be called off, nor can
+// a write to what it opened.
+func openSpecial(ctx context.Context, path string) (*os.File, error) {
+	if st, err := os.Stat(path); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+		return os.OpenFile(path, os.O_WRONLY, 0)
+	}
+	const pause = 20 * time.Millisecond
+	for {
+		f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if !errors.Is(err, syscall.ENXIO) {
+			return f, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, &os.PathError{Op: "wait for a reader of", Path: path, Err: context.Cause(ctx)}
+		case <-time.After(pause):
+		}
+	}
 }
 
 // notRegular returns an error that says what stands at path if that is no regular

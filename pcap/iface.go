@@ -51,6 +51,10 @@ type Statistics struct {
 	Port   PortCounters
 	IsPort bool
 
+	// Lost is how many frames that were sent on the interface the recorder lost, as a
+	// recording's comment "vnr.recorder-lost=N" says. They are among Dropped.
+	Lost uint64
+
 	// Cut is why the recorded run ended before its time (a limit, a deadlock,
 	// an interrupt), as a recording's comment "vnr.cut=REASON" says; "" for a
 	// run that did not. It is text of the file: print it with [Printable].
@@ -149,6 +153,9 @@ type PortCounters struct {
 	Name string
 	// Until is how many frames had entered the world when the port was closed.
 	Until uint64
+	// Open says that it was not closed: the file ends, and another one follows (see
+	// [Rotation]). Until is then about that end.
+	Open bool
 	vswitch.Counters
 }
 
@@ -190,6 +197,9 @@ func (c *PortCounters) fields(fn func(key string, value *uint64)) {
 // comment formats c: "vnr.port=NAME until=… tx=…", all counters, always.
 func (c *PortCounters) comment() string {
 	b := append([]byte("vnr.port="), escape(c.Name)...)
+	if c.Open {
+		b = append(b, " open=1"...)
+	}
 	c.fields(func(key string, v *uint64) {
 		b = append(b, ' ')
 		b = append(b, key...)
@@ -218,6 +228,7 @@ func parsePortCounters(comment string) (c PortCounters, ok bool) {
 		}
 		values[key] = v
 	}
+	c.Open = values["open"] > 0
 	c.fields(func(key string, v *uint64) { *v = values[key] })
 	return c, true
 }

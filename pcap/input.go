@@ -13,7 +13,28 @@ type input struct {
 	name  string
 	zip   bool  // off counts uncompressed bytes
 	off   int64 // bytes consumed by whole blocks
-	buf   []byte
+
+	// buf is the current block as far as it was read. It lies in the buffer of ahead,
+	// which then has held bytes that are still to be discarded, or in own.
+	buf  []byte
+	held int
+	own  []byte
+}
+
+// begin goes on to the next block.
+func (in *input) begin() {
+	if in.held == 0 && in.buf != nil {
+		in.own = in.buf // which may have grown
+	}
+	in.ahead.Discard(in.held) // which are there
+	in.buf, in.held = nil, 0
+}
+
+// keep takes the block out of the buffer of ahead, where what follows is looked at.
+func (in *input) keep() {
+	in.own = append(in.own[:0], in.buf...)
+	in.ahead.Discard(in.held)
+	in.buf, in.held = in.own, 0
 }
 
 // fill reads until buf holds n bytes. A claimed length is not believed: the
@@ -21,6 +42,16 @@ type input struct {
 // the first byte of a block, io.ErrUnexpectedEOF when within it.
 func (in *input) fill(n int) error {
 	const step = 64 << 10
+	if len(in.buf) == in.held && n <= readBuffer && in.r == io.Reader(in.ahead) {
+		if b, err := in.ahead.Peek(n); err == nil {
+			in.buf, in.held = b[:n:n], n
+			return nil
+		}
+		// The rest is to be read, and what is wrong with it to be said.
+	}
+	if in.held > 0 || in.buf == nil {
+		in.keep()
+	}
 	for len(in.buf) < n {
 		have := len(in.buf)
 		want := min(n-have, step)

@@ -42,8 +42,11 @@ func ok(t tb, err error) {
 	}
 }
 
-// tee is a recorder that feeds a wire and a full recorder.
-type tee struct{ wire, full *pcap.Recorder }
+// tee is a recorder that feeds a wire and a full recorder, and keeps the events.
+type tee struct {
+	wire, full *pcap.Recorder
+	log        *eventLog
+}
 
 func (r tee) WantDeliveries() bool { return true }
 func (r tee) Close() error         { return nil }
@@ -51,6 +54,7 @@ func (r tee) Record(e vswitch.Event) error {
 	if err := r.wire.Record(e); err != nil {
 		return err
 	}
+	_ = r.log.Record(e)
 	return r.full.Record(e)
 }
 
@@ -60,6 +64,7 @@ type lan struct {
 	sw         *vswitch.Switch
 	node       *vswitch.Node
 	rec        tee
+	log        *eventLog
 	wire, full *bytes.Buffer
 	horizon    time.Duration
 }
@@ -68,7 +73,8 @@ var testMeta = pcap.Meta{Version: "v1.2.3", Stack: "none", Go: "go1.26", Seed: 7
 
 func newLAN(t tb, hub bool) *lan {
 	t.Helper()
-	l := &lan{wire: &bytes.Buffer{}, full: &bytes.Buffer{}}
+	l := &lan{wire: &bytes.Buffer{}, full: &bytes.Buffer{}, log: &eventLog{}}
+	l.rec.log = l.log
 	var err error
 	l.rec.wire, err = pcap.NewRecorder(l.wire, testMeta)
 	ok(t, err)

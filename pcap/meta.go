@@ -20,6 +20,15 @@ type Meta struct {
 	View     string   // "wire"; views say "at NAME", "full"
 	Rules    []string // texts of the fault rules, in order: rule 1 first
 	Scenario string   // the effective scenario file, byte for byte; "" when there is none
+
+	// Of a capture that begins in the middle of a run (a further file of a [Rotation], a
+	// stream of a [Broadcaster]), what held there; rules that were added by then are
+	// among Rules.
+	File    int      // its number among the files of the run, from 1; 0: it is the only one
+	After   uint64   // how many frames had entered the world before: the packet id of the last
+	Off     []int    // numbers of the rules that were off
+	Removed []int    // and of those that were removed
+	Down    []string // names of the ports whose cables were down
 }
 
 // MaxMeta is the longest text of a [Meta] in bytes. Wireshark would open longer
@@ -63,6 +72,15 @@ func (m *Meta) Marshal() ([]string, error) {
 	b.WriteString("seed=" + strconv.FormatUint(m.Seed, 10) + "\n")
 	line("clock", m.Clock)
 	line("view", m.View)
+	if m.File > 0 {
+		line("file", strconv.Itoa(m.File))
+	}
+	if m.After > 0 {
+		line("after", strconv.FormatUint(m.After, 10))
+	}
+	line("rules.off", joinNumbers(m.Off))
+	line("rules.removed", joinNumbers(m.Removed))
+	line("cables.down", joinNames(m.Down))
 	for i, r := range m.Rules {
 		b.WriteString("rule." + strconv.Itoa(i+1) + "=" + metaValue(r) + "\n")
 	}
@@ -78,6 +96,52 @@ func (m *Meta) Marshal() ([]string, error) {
 			len(m.Scenario), len(m.Rules), b.Len(), MaxMeta, ErrMetaTooLong)
 	}
 	return spread(b.String()), nil
+}
+
+func joinNumbers(list []int) string {
+	var b []byte
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(b)
+}
+
+func joinNames(list []string) string {
+	var b []byte
+	for i, name := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, escape(name)...)
+	}
+	return string(b)
+}
+
+// parseNumbers reads what joinNumbers wrote: numbers of rules.
+func parseNumbers(text string) (list []int, err error) {
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.ParseUint(word, 10, 31)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("%s is no number of a rule", clip(word))
+		}
+		list = append(list, int(n))
+	}
+	return list, nil
+}
+
+// parseNames reads what joinNames wrote.
+func parseNames(text string) (list []string, err error) {
+	for word := range strings.SplitSeq(text, ",") {
+		name, ok := unescape(word)
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%s is no name of a port", clip(word))
+		}
+		list = append(list, name)
+	}
+	return list, nil
 }
 
 // metaValue is a value as it stands on a line.
@@ -175,6 +239,34 @@ func parseMeta(rest string) (Meta, error) {
 			m.View = value
 		case key == "scenario":
 			m.Scenario = value
+		case key == "file":
+			v, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: file %s is no number", n, clip(value))
+			}
+			m.File = int(v)
+		case key == "after":
+			v, err := strconv.ParseUint(value, 10, 64)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: after %s is no number", n, clip(value))
+			}
+			m.After = v
+		case key == "rules.off" || key == "rules.removed":
+			list, err := parseNumbers(value)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: %s: %w", n, key, err)
+			}
+			if key == "rules.off" {
+				m.Off = list
+			} else {
+				m.Removed = list
+			}
+		case key == "cables.down":
+			list, err := parseNames(value)
+			if err != nil {
+				return Meta{}, fmt.Errorf("run description, line %d: %s: %w", n, key, err)
+			}
+			m.Down = list
 		case strings.HasPrefix(key, "rule."):
 			if key != "rule."+strconv.Itoa(len(m.Rules)+1) {
 				return Meta{}, fmt.Errorf("run description, line %d: %.80s where rule.%d is expected", n, key, len(m.Rules)+1)

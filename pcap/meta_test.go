@@ -48,9 +48,22 @@ func TestMetaRoundTrip(t *testing.T) {
 			Version: anyText().Draw(t, "version"), Stack: anyText().Draw(t, "stack"), Go: anyText().Draw(t, "go"),
 			Seed: rapid.Uint64().Draw(t, "seed"), Clock: anyText().Draw(t, "clock"), View: anyText().Draw(t, "view"),
 			Rules: rapid.SliceOfN(anyText(), 0, 3).Draw(t, "rules"), Scenario: anyText().Draw(t, "scenario"),
+			File: rapid.IntRange(0, 1<<30).Draw(t, "file"), After: rapid.Uint64().Draw(t, "after"),
+			Off:     rapid.SliceOfN(rapid.IntRange(1, 1<<30), 0, 3).Draw(t, "off"),
+			Removed: rapid.SliceOfN(rapid.IntRange(1, 1<<30), 0, 3).Draw(t, "removed"),
+			Down:    rapid.SliceOfN(rapid.StringN(1, 5, -1), 0, 3).Draw(t, "down"),
 		}
 		if len(m.Rules) == 0 {
 			m.Rules = nil
+		}
+		if len(m.Off) == 0 {
+			m.Off = nil
+		}
+		if len(m.Removed) == 0 {
+			m.Removed = nil
+		}
+		if len(m.Down) == 0 {
+			m.Down = nil
 		}
 		text := one(t, m)
 		for i := range len(text) {
@@ -73,6 +86,11 @@ func TestMetaErrors(t *testing.T) {
 	const first = "vnreplay.recording=1\n"
 	for _, c := range []struct{ text, want string }{
 		{"", "no run described"},
+		{first + "seed=1\nfile=x\n", "line 3: file"},
+		{first + "seed=1\nafter=-1\n", "line 3: after"},
+		{first + "seed=1\nrules.off=1,0\n", "line 3: rules.off"},
+		{first + "seed=1\nrules.removed=\n", "line 3: rules.removed"},
+		{first + "seed=1\ncables.down=%zz\n", "line 3: cables.down"},
 		{"seed=7\n", "no run described"},
 		{"vnreplay.recording=2\nseed=7\n", "no run described"},
 		{first, "no seed"},
@@ -117,7 +135,7 @@ func TestMetaFitsOrIsRefused(t *testing.T) {
 // The text holds comments, with NULs between them.
 func FuzzParseMeta(f *testing.F) {
 	long := pcap.Meta{Seed: 1, Rules: []string{"a", strings.Repeat("é", 40_000)}, Scenario: "a: b\n"}
-	for _, m := range []pcap.Meta{{}, testMeta, {Seed: 1, Rules: []string{"a", "\x00"}, Scenario: "a: b\n"}, {Scenario: "\x00"}, long} {
+	for _, m := range []pcap.Meta{{}, testMeta, {File: 3, After: 77, Off: []int{1, 3}, Removed: []int{2}, Down: []string{"a", "b c"}}, {Seed: 1, Rules: []string{"a", "\x00"}, Scenario: "a: b\n"}, {Scenario: "\x00"}, long} {
 		comments, err := m.Marshal()
 		ok(f, err)
 		f.Add(strings.Join(comments, "\x00"))

@@ -19,9 +19,10 @@ type plan struct {
 	faults []*Fault      // those that apply, in order
 }
 
-// planFor composes the faults for the receiver name as [vswitch.Verdict] says.
-func planFor(f *Fate, name string, latency time.Duration) plan {
-	p := plan{takes: latency}
+// planFor composes the faults for the receiver name as [vswitch.Verdict] says. It
+// appends those that apply to faults.
+func planFor(f *Fate, name string, latency time.Duration, faults []*Fault) plan {
+	p := plan{takes: latency, faults: faults}
 	var within time.Duration
 	for i := range f.Faults {
 		ft := &f.Faults[i]
@@ -53,21 +54,20 @@ func (p *plan) arrival(sent time.Time, k int) time.Time {
 	return sent.Add(p.takes + time.Duration(k)*p.gap)
 }
 
-// late returns how much later than that the copies arrive, or nil if all arrive
-// and none is late.
-func (p *plan) late(sent time.Time, arrivals []time.Time) []time.Duration {
+// late appends to by how much later than that the copies arrive, or nothing if all
+// arrive and none is late.
+func (p *plan) late(sent time.Time, arrivals []time.Time, by []time.Duration) []time.Duration {
 	on := len(arrivals) == 1+p.copies
 	for k := 0; k < len(arrivals) && on; k++ {
 		on = arrivals[k].Equal(p.arrival(sent, k))
 	}
 	if on {
-		return nil
+		return by
 	}
-	late := make([]time.Duration, len(arrivals))
 	for k := range arrivals {
-		late[k] = arrivals[k].Sub(p.arrival(sent, k))
+		by = append(by, arrivals[k].Sub(p.arrival(sent, k)))
 	}
-	return late
+	return by
 }
 
 // apply returns data as the receiver got it, a copy if a rule changed it, or the

@@ -57,6 +57,9 @@ type Packet struct {
 	Flags     uint32
 	// ID is the packet id, 0 for none. In a recording, the number of the frame.
 	ID uint64
+	// Lost is how many packets of the interface who made the capture lost between this
+	// one and the one before (epb_dropcount), as far as it says so.
+	Lost uint64
 
 	wireLen int  // the original length as the file has it, which may be too small
 	stray   bool // the block holds bytes that mean nothing: see strayBytes
@@ -232,24 +235,32 @@ func (r *Reader) Next() (*Packet, error) {
 		return nil, err
 	}
 	p := r.packet(len(data) > dataChunk/4 || len(sc.comments) > 4)
-	ifc := r.src.interfaces()[iface]
-	*p = Packet{
-		Number:    sc.frame,
-		Offset:    sc.offset,
-		Time:      at,
-		Interface: iface,
-		LinkType:  ifc.LinkType,
-		Data:      r.keep(data),
-		OrigLen:   max(sc.origLen, len(data)),
-		FCSLen:    fcsLen(ifc, sc.flags),
-		Comments:  sc.comments,
-		Direction: direction(sc.flags),
-		Flags:     sc.flags,
-		ID:        sc.id,
-		wireLen:   sc.origLen,
-		stray:     sc.stray,
-	}
+	r.set(p, r.keep(data), iface, at, sc)
 	return p, nil
+}
+
+// NextInto is [Reader.Next] into a packet of the caller's, whose Data is valid until the
+// next call only. It copies nothing, and allocates for comments only.
+func (r *Reader) NextInto(p *Packet) error {
+	if r.err != nil {
+		return r.err
+	}
+	data, iface, at, sc, err := r.src.next()
+	if err != nil {
+		r.err = err
+		return err
+	}
+	r.set(p, data, iface, at, sc)
+	return nil
+}
+
+// set fills in a packet.
+func (r *Reader) set(p *Packet, data []byte, iface int, at time.Time, sc *scanned) {
+	ifc := r.src.interfaces()[iface]
+	p.Number, p.Offset, p.Time, p.Interface, p.LinkType = sc.frame, sc.offset, at, iface, ifc.LinkType
+	p.Data, p.OrigLen, p.FCSLen = data, max(sc.origLen, len(data)), fcsLen(ifc, sc.flags)
+	p.Comments, p.Direction, p.Flags, p.ID = sc.comments, direction(sc.flags), sc.flags, sc.id
+	p.wireLen, p.stray = sc.origLen, sc.stray
 }
 
 // packet returns a new packet. They are made in chunks; a chunk is alive while one of
@@ -374,6 +385,14 @@ func (s *ngSource) describeSection(info pcapgo.NgSectionInfo) {
 }
 
 func (s *ngSource) next() ([]byte, int, time.Time, *scanned, error) {
+	// What pcapgo has read it has used up, but for the end of a block, which it passes over
+	// before it reads the next one.
+	if len(s.scan.serve) == 0 {
+		if data, iface, ok := s.scan.nextPacket(); ok {
+			ifc := s.scan.ifaces[iface]
+			return data, iface, ifc.res.time(s.scan.cur.units, ifc.offset), &s.scan.cur, nil
+		}
+	}
 	section := s.section
 	data, ci, err := s.ng.ZeroCopyReadPacketData()
 	if s.base+s.ng.NInterfaces() > s.done {
@@ -428,11 +447,11 @@ func (s *pcapSource) cause(err error) error {
 }
 
 func (s *pcapSource) next() ([]byte, int, time.Time, *scanned, error) {
-	data, ci, err := s.r.ZeroCopyReadPacketData()
+	data, at, err := s.scan.record()
 	if err != nil {
-		return nil, 0, time.Time{}, nil, s.cause(err)
+		return nil, 0, time.Time{}, nil, err
 	}
-	return data, 0, ci.Timestamp, &s.scan.cur, nil
+	return data, 0, at, &s.scan.cur, nil
 }
 
 func (s *pcapSource) interfaces() []*Interface  { return s.ifaces }

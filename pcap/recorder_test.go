@@ -3,7 +3,6 @@ package pcap_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -64,32 +63,25 @@ func TestUntouchedFramesCostNoAllocation(t *testing.T) {
 	ok(t, r.Close())
 }
 
-// BenchmarkRecord compares recording a frame with copying it.
-func BenchmarkRecord(b *testing.B) {
-	for _, n := range []int{64, 1514} {
-		p, q, e := event(b, n)
-		b.Run(fmt.Sprintf("record/%d", n), func(b *testing.B) {
-			r := recorder(b, io.Discard, p, q)
-			b.SetBytes(int64(n))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := r.Record(e); err != nil {
-					b.Fatal(err)
-				}
+// Nor do those that something was done to.
+func TestCommentsCostNoAllocation(t *testing.T) {
+	a, b, e := event(t, 1514)
+	r := recorder(t, io.Discard, a, b)
+	rule := a.Switch().AddRule("loss", script(nil))
+	for _, v := range []vswitch.Verdict{
+		{}, {Drop: true, Reason: "why"}, {Copies: 2, Gap: time.Millisecond}, {Delay: 40 * time.Millisecond}, {Behind: 3, Within: time.Second},
+		{Truncate: 60}, {Pad: 3}, {Edits: []vswitch.Edit{{Offset: 20, Old: []byte{1, 2}, New: []byte{3, 4}}}},
+	} {
+		for _, simple := range []bool{true, false} {
+			e.Simple = simple
+			e.Hits = []vswitch.Hit{{Rule: rule, Verdict: v}, {Rule: rule, To: b, Verdict: v}}
+			// It arrives late, too.
+			if n := testing.AllocsPerRun(1000, func() { _ = r.Record(e) }); n != 0 {
+				t.Errorf("%v allocations per frame with %+v", n, v)
 			}
-		})
-		b.Run(fmt.Sprintf("memcpy/%d", n), func(b *testing.B) {
-			buf := make([]byte, 256<<10)
-			at := 0
-			b.SetBytes(int64(n))
-			for b.Loop() {
-				if at+n > len(buf) {
-					at = 0
-				}
-				at += copy(buf[at:], e.Data)
-			}
-		})
+		}
 	}
+	ok(t, r.Close())
 }
 
 // full is a disk with room for n bytes.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -35,6 +36,7 @@ type scanned struct {
 	origLen  int
 	flags    uint32
 	id       uint64
+	lost     uint64
 	comments []string
 	stray    bool // see strayBytes
 }
@@ -47,6 +49,8 @@ type ngScanner struct {
 	frames int    // Wireshark's frame numbers
 	order  binary.ByteOrder
 	cur    scanned
+	whole  []byte // the packet, if the current block is an enhanced packet block
+	iface  int    // its interface
 
 	// All sections and interfaces so far. pcapgo gives the strings and link types.
 	sections []Section
@@ -100,10 +104,25 @@ func (s *ngScanner) damaged(format string, args ...any) error {
 	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged, Inflated: s.zip}
 }
 
+// nextPacket reads on until there is a block that pcapgo is to see. If that is an
+// enhanced packet block it returns the packet, which the scanner knows all of, and pcapgo
+// does not see it. data is valid until the next call.
+func (s *ngScanner) nextPacket() (data []byte, iface int, ok bool) {
+	for len(s.serve) == 0 && s.err == nil {
+		s.err = s.next()
+	}
+	if s.err != nil || s.whole == nil {
+		return nil, 0, false
+	}
+	s.serve = nil
+	return s.whole, s.iface, true
+}
+
 // next reads and checks the next block, and serves it if pcapgo is to see it.
 func (s *ngScanner) next() error {
 	s.cur = scanned{offset: s.off}
-	s.buf = s.buf[:0]
+	s.whole = nil
+	s.begin()
 	if err := s.fill(8); err != nil {
 		return s.ended(err, s.frames)
 	}
@@ -263,6 +282,8 @@ func (s *ngScanner) packet(kind uint32, body []byte) error {
 			s.cur.flags = s.order.Uint32(value)
 		case code == optPacketID && len(value) == 8 && kind == blockPacket:
 			s.cur.id = s.order.Uint64(value)
+		case code == optPacketDrop && len(value) == 8 && kind == blockPacket:
+			s.cur.lost = s.order.Uint64(value)
 		}
 	})
 	switch {
@@ -274,6 +295,9 @@ func (s *ngScanner) packet(kind uint32, body []byte) error {
 	s.cur.stray = strayBytes(body[fixed+int(length):end], body[end:], s.order)
 	s.frames++
 	s.cur.frame = s.frames
+	if kind == blockPacket {
+		s.whole, s.iface = body[fixed:fixed+int(length):fixed+int(length)], s.base+int(iface)
+	}
 	s.shorten(12 + end)
 	return nil
 }
@@ -302,7 +326,7 @@ func strayBytes(pad, opts []byte, order binary.ByteOrder) bool {
 		switch {
 		case code == optEnd:
 			return len(opts) > 4
-		case code == optPacketFlags && n != 4, code == optPacketID && n != 8:
+		case code == optPacketFlags && n != 4, code == optPacketID && n != 8, code == optPacketDrop && n != 8:
 			return true
 		case code > optLastPacket && code != optCustomText && code != optCustom && code != optCustomTextNo && code != optCustomNo:
 			return true
@@ -364,6 +388,10 @@ func (s *ngScanner) statistics(body []byte) error {
 				st.Port, st.IsPort = p, true
 			} else if reason, ok := strings.CutPrefix(c, cutPrefix); ok {
 				st.Cut = reason
+			} else if lost, ok := strings.CutPrefix(c, lostPrefix); ok {
+				// An output that lost more on top of the recorder says so apart.
+				n, _ := strconv.ParseUint(lost, 10, 64)
+				st.Lost += n
 			}
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 )
 
 // pcapScanner scans the classic format, as ngScanner does pcapng. A record whose
@@ -42,13 +43,31 @@ func (s *pcapScanner) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// record returns the next record's packet, valid until the next call, and its time. pcapgo,
+// which has read the header, does not see it.
+func (s *pcapScanner) record() ([]byte, time.Time, error) {
+	if s.err == nil {
+		s.err = s.next()
+	}
+	if s.err != nil {
+		return nil, time.Time{}, s.err
+	}
+	r := s.serve
+	s.serve = nil
+	frac := int64(s.order.Uint32(r[4:]))
+	if !s.variant.nano {
+		frac *= int64(time.Microsecond)
+	}
+	return r[recordHeader:], time.Unix(int64(s.order.Uint32(r)), frac).UTC(), nil
+}
+
 func (s *pcapScanner) damaged(format string, args ...any) error {
 	return &FormatError{Name: s.name, Offset: s.cur.offset, Frame: s.frames, Reason: fmt.Sprintf(format, args...), Kind: ErrDamaged, Inflated: s.zip}
 }
 
 func (s *pcapScanner) next() error {
 	s.cur = scanned{offset: s.off}
-	s.buf = s.buf[:0]
+	s.begin()
 	if !s.begun {
 		s.begun = true
 		return s.header()
@@ -104,6 +123,7 @@ func (s *pcapScanner) header() error {
 		return s.damaged("reserved bits of the link type %#x are set; the format has the type in the lower 16 bits and the length of the frame check sequence in the upper 6", link)
 	}
 	s.limit = min(max(snap, maxRecord), maxBlock)
+	s.keep()
 	s.variant = s.guess()
 	// The upper four bits give the length of the FCS in units of 16 bits if the
 	// bit says so.

@@ -39,7 +39,11 @@ func (s *Show) Line(p *Packet, iface Interface) string {
 	}
 	line := fmt.Sprintf("%4d %12s %s%s%s", p.Number, s.since(p.Time),
 		Printable(iface.Name), mark, s.d.Describe(p))
-	if fate := showFate(p.Comments); fate != "" {
+	fate := showFate(p.Comments)
+	if p.Lost > 0 {
+		fate = strings.TrimSuffix(fmt.Sprintf("%d before it NOT RECORDED; %s", p.Lost, fate), "; ")
+	}
+	if fate != "" {
 		if n := showWidth - utf8.RuneCountInString(line); n > 0 {
 			line += strings.Repeat(" ", n)
 		}
@@ -66,7 +70,11 @@ func (s *Show) Changes(comments []string) []string {
 		case c.Port == "":
 			about = fmt.Sprintf("rule %d", c.Rule)
 		}
-		lines = append(lines, fmt.Sprintf("     %12s -- %s: %v", s.since(c.Time), Printable(about), c.What))
+		line := fmt.Sprintf("     %12s -- %s: %v", s.since(c.Time), Printable(about), c.What)
+		if c.Text != "" {
+			line += ", " + Printable(c.Text)
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }

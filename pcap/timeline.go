@@ -50,10 +50,14 @@ type frameFate struct {
 // the port's counters say; only they know what else that instant held. In a cut
 // recording, what arrives after its last instant stays in flight. A recording
 // that editcap or mergecap saved has no statistics: there, all that was in flight
-// counts as arrived.
+// counts as arrived. So it does at ports that stay open in the next file.
+//
+// In recordings made in real time, stamps of different ports may be out of order.
+// Frames enter in the order of the file all the same, each at its stamp.
 type timeline struct {
 	r     *Reader
 	meta  Meta
+	real  bool                  // recorded in real time
 	ports []timelinePort        // by interface
 	owner map[vswitch.MAC][]int // ports by address, in order of connection
 	names map[string][]int      // ports by name, likewise
@@ -114,7 +118,7 @@ func newTimeline(r *Reader) (*timeline, error) {
 	case meta.View != "wire":
 		return nil, fmt.Errorf("%s: %w: it is the view %q of one; give the recording it was made from", r.Name(), ErrNotRecording, meta.View)
 	}
-	return &timeline{r: r, meta: meta, owner: map[vswitch.MAC][]int{}, names: map[string][]int{}}, nil
+	return &timeline{r: r, meta: meta, real: meta.Clock != "virtual", owner: map[vswitch.MAC][]int{}, names: map[string][]int{}}, nil
 }
 
 // run visits everything. It returns nil at the end of the recording, and the
@@ -157,6 +161,8 @@ func (t *timeline) readBatch() error {
 		if len(t.batch) > 0 {
 			switch at := t.batch[0].Time; {
 			case p.Time.After(at):
+				return nil
+			case p.Time.Before(at) && t.real:
 				return nil
 			case p.Time.Before(at):
 				return t.wrong(p, "is older than the frame before it; recordings are in order of time (reordercap puts them so)")
@@ -305,7 +311,7 @@ func (t *timeline) receive(p *Packet, f *frameFate, i int) error {
 	if !to.IsPort {
 		return t.wrong(p, "goes to interface %d, whose description is not that of a port", i)
 	}
-	pl := planFor(&f.Fate, to.Name, t.ports[p.Interface].Port.Latency+to.Port.Latency)
+	pl := planFor(&f.Fate, to.Name, t.ports[p.Interface].Port.Latency+to.Port.Latency, nil)
 	to.book.Receivers++
 	f.book.Receivers++
 	if lost := f.lossOf(to.Name, &pl); lost != vswitch.NotLost {
@@ -400,7 +406,10 @@ func (t *timeline) gone(p *timelinePort, at time.Time) bool {
 	if p.Stats == nil || !p.Stats.IsPort || p.Stats.End.IsZero() {
 		return isCut(t.end) && len(t.batch) == 0
 	}
-	if at.Equal(p.Stats.End) {
+	if p.Stats.Port.Open {
+		return false
+	}
+	if at.Equal(p.Stats.End) && !t.real {
 		return p.book.Delivered >= p.Stats.Port.RxFrames
 	}
 	return at.After(p.Stats.End)

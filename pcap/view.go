@@ -17,7 +17,8 @@ import (
 //
 // The view describes the run as the recording does, but without rules and
 // scenario where these take more than one comment (see [Meta.Marshal]): views are
-// many, and tcpdump is to read them.
+// many, and tcpdump is to read them. About the order in recordings made in real time,
+// see [Deliveries].
 //
 // Errors are those of [Deliveries], a [*WriteError], and, when the recording has
 // no such port, one that names those it has. After a [*TruncatedError] the view
@@ -197,13 +198,9 @@ func (v *views) write(iface int, p *Packet, dir Direction, d *Delivery, comments
 	if one == nil {
 		return nil
 	}
-	opts := one.b.options()
-	for _, c := range comments {
-		opts = appendOption(opts, optComment, c)
-	}
 	// A frame snapped short when it was recorded stays so.
 	orig := len(d.Data) + p.OrigLen - len(p.Data)
-	return one.b.packet(one.ifaces[iface], d.Time, d.Data, orig, dir, p.ID, opts)
+	return one.b.packet(one.ifaces[iface], d.Time, d.Data, orig, dir, p.ID, comments)
 }
 
 // run writes everything, then the statistics of the ports.

@@ -1,9 +1,9 @@
 package pcap
 
 import (
-	"bufio"
 	"encoding/binary"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -13,6 +13,10 @@ const application = "vnreplay"
 // writeBuffer is the size of the output's buffer: few, large writes. write(2),
 // not encoding, is what limits a recording.
 const writeBuffer = 256 << 10
+
+// blockOverhead is what a packet's block takes besides its bytes and comments, at
+// most: head, padding, flags, drop count, packet id, end of options, length.
+const blockOverhead = packetHead + 3 + 12 + packetTail
 
 // countingWriter counts what it wrote and keeps its first error, with the offset.
 type countingWriter struct {
@@ -37,140 +41,228 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, c.err
 }
 
-// blockWriter writes one section of pcapng.
+// blockWriter writes one section of pcapng, in the caller. Blocks are put together
+// in its buffer, by the functions below.
 type blockWriter struct {
 	out      countingWriter
-	w        *bufio.Writer
-	comments []string // of the section header; none once that is written
+	comments []string // of the section header
 	begun    bool     // the section header is written
 	n        int      // interfaces
-	buf      []byte   // scratch: fixed parts and options of a block
+	buf      []byte
+	size     int // of buf, but for a block that is longer
 }
 
 // newBlockWriter returns a writer of a section with the given comments, through a
 // buffer of the given size. Nothing is written before the first interface: until
 // then the caller may find that there is nothing to write.
 func newBlockWriter(w io.Writer, name string, comments []string, buffer int) *blockWriter {
-	b := &blockWriter{
+	return &blockWriter{
 		out:      countingWriter{w: w, name: name},
 		comments: comments,
-		buf:      make([]byte, 0, 512),
+		buf:      make([]byte, 0, buffer),
+		size:     buffer,
 	}
-	b.w = bufio.NewWriterSize(&b.out, buffer)
-	return b
 }
 
-// block writes a block of which the body is put together. bufio keeps the first
-// error and returns it from every later call, so that the last one's is enough.
-func (b *blockWriter) block(kind uint32, body []byte) error {
-	length := uint32(len(body) + 12)
-	frame := make([]byte, 0, 8)
-	frame = binary.LittleEndian.AppendUint32(frame, kind)
-	frame = binary.LittleEndian.AppendUint32(frame, length)
-	b.w.Write(frame)
-	b.w.Write(body)
-	_, err := b.w.Write(frame[4:])
-	return err
-}
-
-// begin writes the section header, once. Hardware and operating system are not in
-// it: the machine must not reach the file. Nor is the section's length, which
-// would have to be known before.
-func (b *blockWriter) begin() error {
-	if b.begun {
+// room writes what is buffered unless n bytes more fit.
+func (b *blockWriter) room(n int) error {
+	if len(b.buf)+n <= b.size {
 		return nil
 	}
-	body := binary.LittleEndian.AppendUint32(nil, byteOrderMagic)
-	body = append(body, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
-	body = appendOption(body, optApplication, application)
-	for _, c := range b.comments {
-		body = appendOption(body, optComment, c)
-	}
-	b.begun, b.comments = true, nil
-	return b.block(blockSection, append(body, optEnd, 0, 0, 0))
+	return b.flush()
 }
 
-// addInterface writes an Ethernet interface and returns its number. It has no
-// snapshot length, and nanoseconds; texts that are empty are left out.
+// begin writes the section header, once.
+func (b *blockWriter) begin() {
+	if !b.begun {
+		b.buf = appendSection(b.buf, b.comments)
+		b.begun, b.comments = true, nil
+	}
+}
+
+// addInterface writes an Ethernet interface and returns its number; texts that are
+// empty are left out.
 func (b *blockWriter) addInterface(name, description, comment string) (int, error) {
 	n := b.n
 	b.n++
-	if err := b.begin(); err != nil {
-		return n, err
+	b.begin()
+	b.buf = appendInterface(b.buf, name, description, comment)
+	return n, b.room(0)
+}
+
+// packet writes a packet with the comments given.
+func (b *blockWriter) packet(iface int, at time.Time, data []byte, origLen int, dir Direction, id uint64, comments []string) error {
+	if err := b.room(len(data) + blockOverhead); err != nil {
+		return err
 	}
-	body := append(b.options(), LinkEthernet, 0, 0, 0, 0, 0, 0, 0)
+	var k int
+	b.buf, k = beginPacket(b.buf, iface, at.UnixNano(), data, origLen)
+	for _, c := range comments {
+		b.buf = appendOption(b.buf, optComment, c)
+	}
+	b.buf = endPacket(b.buf, k, dir, id)
+	return b.room(0)
+}
+
+// statistics writes an interface statistics block.
+func (b *blockWriter) statistics(iface int, st *Statistics) error {
+	b.buf = appendStatistics(b.buf, iface, st)
+	return b.room(0)
+}
+
+// flush writes what is buffered.
+func (b *blockWriter) flush() error {
+	if b.out.err != nil {
+		return b.out.err
+	}
+	if len(b.buf) == 0 {
+		return nil
+	}
+	_, err := b.out.Write(b.buf)
+	b.buf = b.buf[:0]
+	return err
+}
+
+// finish ends the file. A section without interfaces has at least its header.
+func (b *blockWriter) finish() error {
+	b.begin()
+	return b.flush()
+}
+
+// appendSection appends a section header with the given comments. Hardware and
+// operating system are not in it: the machine must not reach the file. Nor is the
+// section's length, which would have to be known before.
+func appendSection(b []byte, comments []string) []byte {
+	b, at := beginBlock(b, blockSection)
+	b = binary.LittleEndian.AppendUint32(b, byteOrderMagic)
+	b = append(b, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	b = appendOption(b, optApplication, application)
+	for _, c := range comments {
+		b = appendOption(b, optComment, c)
+	}
+	return endBlock(b, at)
+}
+
+// appendInterface appends the block of an Ethernet interface, with nanoseconds and
+// no snapshot length.
+func appendInterface(b []byte, name, description, comment string) []byte {
+	b, at := beginBlock(b, blockInterface)
+	b = append(b, LinkEthernet, 0, 0, 0, 0, 0, 0, 0)
 	for _, o := range []struct {
 		code int
 		text string
 	}{{optIfName, name}, {optComment, comment}, {optIfDescription, description}} {
 		if o.text != "" {
-			body = appendOption(body, o.code, o.text)
+			b = appendOption(b, o.code, o.text)
 		}
 	}
-	body = append(body, optIfTSResol, 0, 1, 0, byte(nanoseconds), 0, 0, 0)
-	b.buf = append(body, optEnd, 0, 0, 0)
-	return n, b.block(blockInterface, b.buf)
+	b = append(b, optIfTSResol, 0, 1, 0, byte(nanoseconds), 0, 0, 0)
+	return endBlock(b, at)
 }
 
-// options starts the options of the next packet, which are appended to the
-// returned slice and given to packet.
-func (b *blockWriter) options() []byte { return b.buf[:0] }
-
-// packet writes an enhanced packet block. opts are options as from options, with
-// which the buffer comes back.
-func (b *blockWriter) packet(iface int, at time.Time, data []byte, origLen int, dir Direction, id uint64, opts []byte) error {
-	opts = append(opts, optPacketFlags, 0, 4, 0, byte(dir), 0, 0, 0)
-	opts = appendUint64Option(opts, optPacketID, id)
-	opts = append(opts, optEnd, 0, 0, 0)
-	b.buf = opts
-	const fixed = 28
-	length := fixed + padded(len(data)) + len(opts) + 4
-	opts = binary.LittleEndian.AppendUint32(opts, uint32(length))
-
-	// The head is put together behind the options, to need no second buffer.
-	k := len(opts)
-	opts = append(opts, blockPacket, 0, 0, 0)
-	opts = binary.LittleEndian.AppendUint32(opts, uint32(length))
-	opts = binary.LittleEndian.AppendUint32(opts, uint32(iface))
-	opts = appendStamp(opts, at)
-	opts = binary.LittleEndian.AppendUint32(opts, uint32(len(data)))
-	opts = binary.LittleEndian.AppendUint32(opts, uint32(origLen))
-	b.buf = opts
-	b.w.Write(opts[k:])
-	b.w.Write(data)
-	for i := len(data); i%4 != 0; i++ {
-		b.w.WriteByte(0)
-	}
-	_, err := b.w.Write(opts[:k])
-	return err
-}
-
-// statistics writes an interface statistics block. A zero start or end is left out.
-func (b *blockWriter) statistics(iface int, st *Statistics) error {
-	body := binary.LittleEndian.AppendUint32(b.options(), uint32(iface))
-	body = appendStamp(body, st.Time)
+// appendStatistics appends an interface statistics block. A zero start or end is
+// left out.
+func appendStatistics(b []byte, iface int, st *Statistics) []byte {
+	b, at := beginBlock(b, blockStats)
+	b = binary.LittleEndian.AppendUint32(b, uint32(iface))
+	b = appendStamp(b, st.Time)
 	for _, c := range st.Comments {
-		body = appendOption(body, optComment, c)
+		b = appendOption(b, optComment, c)
 	}
 	if !st.Start.IsZero() {
-		body = appendTimeOption(body, optStatsStart, st.Start)
+		b = appendTimeOption(b, optStatsStart, st.Start)
 	}
 	if !st.End.IsZero() {
-		body = appendTimeOption(body, optStatsEnd, st.End)
+		b = appendTimeOption(b, optStatsEnd, st.End)
 	}
-	body = appendUint64Option(body, optStatsRecv, st.Received)
-	body = appendUint64Option(body, optStatsDrop, st.Dropped)
-	b.buf = append(body, optEnd, 0, 0, 0)
-	return b.block(blockStats, b.buf)
+	b = appendUint64Option(b, optStatsRecv, st.Received)
+	b = appendUint64Option(b, optStatsDrop, st.Dropped)
+	return endBlock(b, at)
 }
 
-// flush writes what is buffered.
-func (b *blockWriter) flush() error { return b.w.Flush() }
+// beginBlock appends the head of a block whose body the caller appends before
+// endBlock.
+func beginBlock(b []byte, kind uint32) (_ []byte, at int) {
+	at = len(b)
+	b = binary.LittleEndian.AppendUint32(b, kind)
+	return append(b, 0, 0, 0, 0), at
+}
 
-// finish ends the file. A section without interfaces has at least its header.
-func (b *blockWriter) finish() error {
-	if err := b.begin(); err != nil {
-		return err
+// endBlock ends the options of the block that began at byte at, and the block.
+func endBlock(b []byte, at int) []byte {
+	b = append(b, optEnd, 0, 0, 0)
+	length := uint32(len(b) - at + 4)
+	binary.LittleEndian.PutUint32(b[at+4:], length)
+	return binary.LittleEndian.AppendUint32(b, length)
+}
+
+// appendPacket appends an enhanced packet block without comments: ns are nanoseconds
+// since 1970. It is what most frames of a recording take, so it is written out: the
+// lengths are known from the start, and there is one copy and one check for room.
+func appendPacket(b []byte, iface int, ns int64, data []byte, dir Direction, id uint64) []byte {
+	at := len(b)
+	n := padded(len(data))
+	size := packetHead + n + packetTail
+	if cap(b)-at < size {
+		b = slices.Grow(b, size)
 	}
-	return b.w.Flush()
+	b = b[:at+size]
+	block := b[at : at+size : at+size]
+	t := (*[packetTail]byte)(block[packetHead+n:])
+	h := (*[packetHead]byte)(block)
+	putPacketHead(h, size, iface, ns, len(data), len(data))
+	if n > 0 {
+		// The padding; b may hold bytes of an earlier use.
+		binary.LittleEndian.PutUint32(block[packetHead+n-4:], 0)
+		copy(block[packetHead:], data)
+	}
+	putPacketTail(t, size, dir, id)
+	return b
+}
+
+// What stands before a packet's bytes in its block, and behind its comments.
+const (
+	packetHead = 28
+	packetTail = 8 + 12 + 4 + 4
+)
+
+func putPacketHead(h *[packetHead]byte, size, iface int, ns int64, length, origLen int) {
+	// Two fields at a time; the high word of the time comes first.
+	binary.LittleEndian.PutUint64(h[:], blockPacket|uint64(size)<<32)
+	binary.LittleEndian.PutUint64(h[8:], uint64(uint32(iface))|uint64(ns)&^(1<<32-1))
+	binary.LittleEndian.PutUint64(h[16:], uint64(uint32(ns))|uint64(length)<<32)
+	binary.LittleEndian.PutUint32(h[24:], uint32(origLen))
+}
+
+func putPacketTail(t *[packetTail]byte, size int, dir Direction, id uint64) {
+	binary.LittleEndian.PutUint64(t[:], optPacketFlags|4<<16|uint64(dir)<<32)
+	binary.LittleEndian.PutUint32(t[8:], optPacketID|8<<16)
+	binary.LittleEndian.PutUint64(t[12:], id)
+	binary.LittleEndian.PutUint64(t[20:], optEnd|uint64(size)<<32)
+}
+
+// beginPacket appends an enhanced packet block up to its options, which the caller
+// appends before endPacket.
+func beginPacket(b []byte, iface int, ns int64, data []byte, origLen int) (_ []byte, at int) {
+	at = len(b)
+	n := padded(len(data))
+	// What follows the data is reserved, too, so that b grows once if at all.
+	b = slices.Grow(b, n+blockOverhead)[:at+packetHead+n]
+	putPacketHead((*[packetHead]byte)(b[at:]), 0, iface, ns, len(data), origLen)
+	if n > 0 {
+		binary.LittleEndian.PutUint32(b[at+packetHead+n-4:], 0)
+		copy(b[at+packetHead:], data)
+	}
+	return b, at
+}
+
+// endPacket ends the packet block that began at byte at, with the options that all
+// packets have.
+func endPacket(b []byte, at int, dir Direction, id uint64) []byte {
+	n := len(b)
+	b = slices.Grow(b, packetTail)[:n+packetTail]
+	size := n + packetTail - at
+	putPacketTail((*[packetTail]byte)(b[n:]), size, dir, id)
+	binary.LittleEndian.PutUint32(b[at+4:], uint32(size))
+	return b
 }

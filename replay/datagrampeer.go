@@ -62,6 +62,7 @@ func (p *datagramPeer) advance() {
 			p.next++
 		}
 		if p.missing(p.next) >= 0 {
+			p.timed = time.Time{}
 			disarm(p.timer)
 			arm(p.clock, &p.patience, p.deadline().Sub(p.e.world.Now()), p.impatient)
 			return
@@ -82,10 +83,13 @@ func (p *datagramPeer) advance() {
 			p.next++
 			continue
 		}
-		if wait := p.due().Sub(p.e.world.Now()); wait > 0 {
+		due := p.due()
+		if wait := due.Sub(p.e.world.Now()); wait > 0 {
+			p.timed = due
 			arm(p.clock, &p.timer, wait, p.advance)
 			return
 		}
+		p.at = p.moment(due)
 		p.send(p.Datagrams[p.next])
 		p.next++
 	}
@@ -100,7 +104,7 @@ func (p *datagramPeer) deadline() time.Time {
 	if p.last.After(at) {
 		at = p.last
 	}
-	return at.Add(Patience)
+	return at.Add(p.e.o.Patience)
 }
 
 // due is when the next datagram is to be sent.
@@ -131,7 +135,7 @@ func (p *datagramPeer) impatient() {
 	d := p.Datagrams[i]
 	p.stop()
 	div := &Divergence{Kind: "missing", Frame: d.Frame, Offset: -1, Expected: d.Payload,
-		Text: fmt.Sprintf("the live side never sent %s (waited %v)", p.name(i), Patience)}
+		Text: fmt.Sprintf("the live side never sent %s (waited %v)", p.name(i), p.e.o.Patience)}
 	for _, w := range p.Datagrams[:i] {
 		if w.bad && w.From == p.me {
 			div.Hint = fmt.Sprintf("frame %d, played before it, has a wrong checksum in the capture and was sent with it", w.Frame)
@@ -328,7 +332,7 @@ func (p *datagramPeer) early(i int) bool {
 // arrived counts the played datagrams that had reached the live side when it
 // sent what arrives now.
 func (p *datagramPeer) arrived() int {
-	there := p.st.port.Latency() + p.host.Port().Latency()
+	there := p.st.port.Latency() + p.host.port.Latency()
 	sentAt := p.e.world.Now().Add(-2 * there)
 	n := 0
 	for n < len(p.sent) && !p.sent[n].After(sentAt) {
@@ -339,8 +343,8 @@ func (p *datagramPeer) arrived() int {
 
 // send sends a captured datagram, with its fragments if it came in some.
 func (p *datagramPeer) send(d *Datagram) {
-	p.last = p.e.world.Now()
-	p.sent = append(p.sent, p.last)
+	p.last = p.at
+	p.sent = append(p.sent, p.e.world.Now())
 	if d.Unreachable {
 		p.sendUnreachable()
 		return

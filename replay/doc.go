@@ -20,6 +20,8 @@
 //   - [Run] builds a world in virtual time, plays, compares, and gives a [Report].
 //   - A station is a played machine: a port of the switch that answers ARP and
 //     neighbour solicitations for its addresses and hands frames to its peers.
+//   - An [Outside] is a port to a live side that has a stack already; the replay then is
+//     in real time, where callers take turns to enter the players (see below).
 //   - A tcpPeer, or a datagramPeer (UDP and ICMP echo), plays one conversation:
 //     an event-driven machine that the world's loop calls; it has no goroutine.
 //   - A matcher compares streams and datagrams with what is captured, but for what
@@ -35,6 +37,8 @@
 //   - [Feeder] gives the frames with their deadlines, or sends them to any function
 //     on a world's clock.
 //   - [OpenSource] opens a capture that is read several times.
+//   - In real time, a line reads the capture ahead and sends what is due; [FeedTo] is a
+//     device that it goes to.
 //
 // # How a played side behaves
 //
@@ -76,7 +80,7 @@
 // bounded, and, because a recording has no comment for them, named by their frame
 // numbers in the report ([Report.SyntheticFrames]), with those of its own.
 //
-// If the live side does not send what is waited for within [Patience] of virtual
+// If the live side does not send what is waited for within [Patience] of the world's
 // time, that is a divergence.
 //
 // # What is compared
@@ -88,7 +92,7 @@
 // replies one by one; that no answer comes before its request; that it sends
 // nothing to addresses that nobody plays (even to look for their MAC) unless the
 // capture shows it; and that nothing follows the last expected byte, datagram or
-// connection, for [Linger] of virtual time. Bytes of the played side count as
+// connection, for [Linger] of the world's time. Bytes of the played side count as
 // covered when they are acknowledged. Retransmissions of the live side and
 // synthetic acknowledgements, with the played side's own, are bounded
 // ([MaxRetransmits], [MaxSynthetic], [Budget]); so is time, where [Options.Within] or
@@ -154,6 +158,17 @@
 //	reset-after-close     a reset by a live side that had closed and acknowledged all that it acknowledges in the capture
 //
 // Keepalives, window updates and times are not looked at, so not counted.
+//
+// # Real time
+//
+// A live address [Outside] is looked for by ARP or neighbour discovery, from a played
+// address that talks to it, before anything is played ([ErrNoAnswer]); its MAC is its own,
+// not the capture's. Sequence numbers and timestamps of the played side are those of the
+// capture plus a number that grows with the clock: a kernel that has a connection of the
+// last run in TIME-WAIT takes a SYN only if these are higher (RFC 6191). What comes from the
+// port and is not from a live address to a played one belongs to nobody and is no
+// divergence, since a kernel has affairs of its own; it is counted ([Report.Other]). A frame that
+// a timer is late for counts as sent when it was due.
 //
 // # What a report says
 //

@@ -31,6 +31,14 @@ type FeedOptions struct {
 	// Live are hosts with a real stack. What their addresses send in the capture
 	// is not fed; what they send now is recorded, and compared with nothing.
 	Live []FeedLive
+	// RealTime feeds by the machine's clock; To, if not empty, says into which devices,
+	// and implies it. The capture is read once if all frames go to one device. Without
+	// Recorder and Faults frames go to devices directly, else over a switch. Each frame
+	// is sent at its deadline or, where the machine or a device is slower, as soon after
+	// it as can be: deadlines stay. TopSpeed is then as fast as frames are taken. There
+	// can be no Live and no Step.
+	RealTime bool
+	To       []FeedTo
 	// Faults are installed on the switch.
 	Faults []*faults.Rule
 	// Seed is the world's.
@@ -63,14 +71,18 @@ type Fed struct {
 	// Rules are the faults, Affected how many frames they affected together.
 	Rules    []*faults.Installed
 	Affected vswitch.RuleCounts
-	// Live is how many frames live hosts sent, and Answers how many were made up
+	// Live is how many frames live hosts sent (in real time: how many came from the device), and Answers how many were made up
 	// to tell them the MACs of addresses that are fed.
 	Live, Answers uint64
 	Stats         vswitch.Stats
+	// In real time, Late is how far the latest frame was behind its deadline, and Lost how
+	// many frames the device did not take in time; FeedCount.Duration is what was measured.
+	Late time.Duration
+	Lost uint64
 }
 
 // Feed feeds the frames of a capture into raw interfaces (package vnetif) on a
-// switch, in virtual time: open loop, nothing waits for an answer. It reads the
+// switch, in virtual time unless told otherwise: open loop, nothing waits for an answer. It reads the
 // capture twice, first to find out which ports there are; it keeps none of it.
 //
 // The world's clock starts at the stamp of the first frame that is fed, so that at
@@ -82,6 +94,9 @@ type Fed struct {
 // ([ErrPace], [ErrAmbiguous], [ErrNotInThere], that of a fault rule); otherwise it
 // is how the run ended, and Fed says what had been done by then.
 func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	plan, err := planFeed(open, &o)
 	if err != nil {
 		return nil, err
@@ -93,14 +108,43 @@ func Feed(ctx context.Context, open Source, o FeedOptions) (*Fed, error) {
 	defer f.Close()
 	f.use = plan.port
 	r := &feed{o: &o, plan: plan, feeder: f, fed: &Fed{}}
-	cfg := vswitch.Config{Seed: o.Seed, WallLimit: o.WallLimit, Start: plan.clockStart(), Limit: vswitch.DefaultLimit + MaxFeed}
+	if o.RealTime {
+		f.sched.asap = o.Pace.TopSpeed
+		r.line = &line{feeder: f, pace: o.Pace, single: len(o.Faults) > 0, ports: make([]FedPort, len(plan.ports))}
+	}
+	if !o.onSwitch() {
+		if err := r.toDevices(); err != nil {
+			return nil, err
+		}
+		return r.direct(ctx)
+	}
+	cfg := vswitch.Config{RealTime: o.RealTime, Seed: o.Seed, WallLimit: o.WallLimit, Start: plan.clockStart(), Limit: vswitch.DefaultLimit + MaxFeed}
 	r.world = vswitch.NewWorld(cfg)
 	defer r.world.Close()
 	if err := r.build(); err != nil {
 		return nil, err
 	}
-	err = r.world.Run(ctx, r.main)
+	if o.RealTime {
+		err = r.world.Run(ctx, r.line.run)
+	} else {
+		err = r.world.Run(ctx, r.main)
+	}
 	r.count()
+	return r.fed, err
+}
+
+// direct feeds devices without a switch.
+func (r *feed) direct(ctx context.Context) (*Fed, error) {
+	if limit := r.o.WallLimit; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: %v of real time", vswitch.ErrLimit, limit))
+		defer cancel()
+	}
+	began := time.Now()
+	err := r.line.run(ctx)
+	r.fed.Stats.Wall = time.Since(began)
+	r.fed.Stats.Virtual, r.fed.Stats.Frames = r.fed.Stats.Wall, r.line.count.Frames
+	r.countLine()
 	return r.fed, err
 }
 
@@ -127,6 +171,10 @@ type feed struct {
 	wait   vswitch.Op
 	over   bool
 	err    error // that ended it
+
+	// In real time.
+	line   *line
+	device *vswitch.Port // nil without one
 }
 
 func (r *feed) build() error {
@@ -134,7 +182,7 @@ func (r *feed) build() error {
 	if len(r.o.Faults) > 0 {
 		recorder = affectedCounter{r.o.Recorder, &r.fed.Affected}
 	}
-	sw, err := r.world.NewSwitch(vswitch.SwitchConfig{Name: "feed", Recorder: recorder})
+	sw, err := r.world.NewSwitch(vswitch.SwitchConfig{Name: "feed", Recorder: recorder, Hub: len(r.o.To) > 0})
 	if err != nil {
 		return err
 	}
@@ -155,6 +203,14 @@ func (r *feed) build() error {
 	}
 	if err := r.addHosts(sw); err != nil {
 		return err
+	}
+	if r.o.RealTime {
+		r.line.send = func(port int, frames [][]byte) (int, error) { return r.raws[port].Port().SendBatch(frames) }
+		if len(r.o.To) > 0 {
+			if err := r.addDevice(sw); err != nil {
+				return err
+			}
+		}
 	}
 	r.fed.Rules, err = faults.Install(sw, r.o.Faults)
 	return err
@@ -197,6 +253,18 @@ func (r *feed) done(err error) {
 
 // count takes the books.
 func (r *feed) count() {
+	if r.o.RealTime {
+		r.fed.Stats = r.world.Stats()
+		r.countLine()
+		if r.device != nil {
+			for _, n := range r.device.Counters().RxLost {
+				r.fed.Lost += n
+			}
+			r.fed.Lost += r.device.Counters().RxInFlight
+			r.fed.Live = r.fed.Stats.Frames - min(r.fed.Stats.Frames, r.fed.Frames)
+		}
+		return
+	}
 	r.fed.FeedCount = r.feeder.Count()
 	r.fed.Stats = r.world.Stats()
 	for i, raw := range r.raws {
@@ -205,6 +273,15 @@ func (r *feed) count() {
 		r.fed.Ports = append(r.fed.Ports, p)
 	}
 	r.fed.Live = r.fed.Stats.Frames - min(r.fed.Stats.Frames, r.fed.Frames+r.fed.Answers)
+}
+
+// countLine takes the books of a feed in real time.
+func (r *feed) countLine() {
+	r.fed.FeedCount, r.fed.Late = r.line.count, r.line.late
+	for i, p := range r.plan.ports {
+		n := r.line.ports[i]
+		r.fed.Ports = append(r.fed.Ports, FedPort{p.cfg.Name, p.cfg.MAC, p.first, n.Frames, n.Bytes})
+	}
 }
 
 // affectedCounter counts the frames that rules affect.

@@ -78,8 +78,14 @@ func etherFrame(dst, src vswitch.MAC, size int) []byte {
 	return f
 }
 
-// madeCapture writes classic pcap, nanoseconds, of frames at the given times.
+// madeCapture is a classic pcap file of frames at the given times.
 func madeCapture(at []time.Duration, frames [][]byte) replay.Source {
+	file := madeFile(at, frames)
+	return func() (*pcap.Reader, error) { return pcap.NewReader(bytes.NewReader(file), "made.pcap") }
+}
+
+// madeFile writes classic pcap, nanoseconds.
+func madeFile(at []time.Duration, frames [][]byte) []byte {
 	var b bytes.Buffer
 	le := func(n uint32) { b.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}) }
 	le(0xa1b23c4d)
@@ -96,7 +102,7 @@ func madeCapture(at []time.Duration, frames [][]byte) replay.Source {
 		le(uint32(len(f)))
 		b.Write(f)
 	}
-	return func() (*pcap.Reader, error) { return pcap.NewReader(bytes.NewReader(b.Bytes()), "made.pcap") }
+	return b.Bytes()
 }
 
 // The stamp of every frame in a recording is exactly what the formula of its mode

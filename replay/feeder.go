@@ -58,7 +58,8 @@ type FeedFrame struct {
 	At time.Duration
 	// Due is its deadline, as long after the first frame's: see [Pace].
 	Due time.Duration
-	// Data is the Ethernet frame without FCS. It may be kept.
+	// Data is the Ethernet frame without FCS. It is valid until the next frame is asked
+	// for, and not to be changed.
 	Data []byte
 
 	at   time.Duration // At, over all passes
@@ -75,6 +76,7 @@ type Feeder struct {
 	use func(f *FeedFrame) (port int, reason string, choice bool)
 
 	r      *pcap.Reader
+	packet pcap.Packet
 	pass   int
 	sched  schedule
 	cur    FeedFrame
@@ -196,8 +198,8 @@ func (f *Feeder) advance() error {
 		return io.EOF
 	}
 	for {
-		p, err := f.r.Next()
-		if err != nil {
+		p := &f.packet
+		if err := f.r.NextInto(p); err != nil {
 			if err = f.rewind(err); err != nil {
 				return err
 			}
@@ -259,7 +261,8 @@ func (f *Feeder) take(p *pcap.Packet) (reason string, choice bool) {
 	case len(data) < vswitch.HeaderLen:
 		return fmt.Sprintf("shorter than the %d bytes of an Ethernet header", vswitch.HeaderLen), false
 	}
-	f.cur = FeedFrame{Number: p.Number, Pass: f.pass, Interface: p.Interface, Direction: p.Direction, Data: data}
+	c := &f.cur // At and Due follow
+	c.Number, c.Pass, c.Interface, c.Direction, c.Data = p.Number, f.pass, p.Interface, p.Direction, data
 	f.cur.port, reason, choice = f.use(&f.cur)
 	return reason, choice
 }

@@ -66,7 +66,7 @@ func (r Ratio) String() string {
 	return fmt.Sprintf("%d/%d", r.Num, r.Den)
 }
 
-func (r Ratio) given() bool { return r != Ratio{} }
+func (r Ratio) given() bool { return r.Num|r.Den != 0 }
 
 // Pace says when the frames of a capture are fed. At most one of Speed, PPS,
 // Mbps and TopSpeed may be given; with none of them the time between frames is
@@ -139,16 +139,19 @@ type schedule struct {
 	bits   uint64        // of these
 	last   time.Duration // the deadline of the last frame sent
 	cut    time.Duration // taken out of the schedule by MaxGap
+	asap   bool          // in real time, top speed needs no deadlines
 }
 
 // raw is the deadline of the next frame, of which the capture has the time at,
 // without regard to MaxGap. ok is false beyond [MaxFeed].
 func (s *schedule) raw(at time.Duration) (due time.Duration, ok bool) {
-	switch p := s.pace; {
+	switch p := &s.pace; {
 	case p.PPS.given():
 		return scale(s.frames, uint64(time.Second)*p.PPS.Den, p.PPS.Num)
 	case p.Mbps.given():
 		return scale(s.bits, 1000*p.Mbps.Den, p.Mbps.Num)
+	case s.asap:
+		return 0, true
 	case p.TopSpeed:
 		return scale(s.frames/topSpeedBurst, uint64(topSpeedGap), 1)
 	case p.Speed.given():
@@ -170,8 +173,10 @@ func (s *schedule) due(at time.Duration) (due time.Duration, ok bool) {
 
 // sent notes that the frame for which due gave a deadline has been sent.
 func (s *schedule) sent(at, due time.Duration, size int) {
-	raw, _ := s.raw(at)
-	s.last, s.cut = due, raw-due
+	if s.pace.MaxGap > 0 {
+		raw, _ := s.raw(at)
+		s.last, s.cut = due, raw-due
+	}
 	s.frames++
 	s.bits += uint64(size) * 8
 }

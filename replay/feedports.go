@@ -53,11 +53,13 @@ type feedPort struct {
 // feedPlan says which ports there are, and which frame goes where.
 type feedPlan struct {
 	ports []*feedPort
+	real  bool // time
 	by    PortsBy
 	rules []PortRule
 	skip  map[vswitch.MAC]string // addresses whose frames are not fed, and why
 	full  bool                   // a recording that has arrivals too
 	known bool                   // all ports are
+	all   *feedPort              // the one port of all frames; nil: there may be several
 
 	byMAC  map[vswitch.MAC]int
 	byIf   []int     // port of each interface, or -1
@@ -70,8 +72,17 @@ type feedPlan struct {
 
 // planFeed reads the capture once.
 func planFeed(open Source, o *FeedOptions) (*feedPlan, error) {
-	p := &feedPlan{by: o.Ports, rules: o.PortRules, mtu: o.MTU, byMAC: map[vswitch.MAC]int{}, skip: map[vswitch.MAC]string{},
+	p := &feedPlan{real: o.RealTime, by: o.Ports, rules: o.PortRules, mtu: o.MTU, byMAC: map[vswitch.MAC]int{}, skip: map[vswitch.MAC]string{},
 		addrs: map[netip.Addr]vswitch.MAC{}}
+	if o.toOne() {
+		p.all = &feedPort{cfg: vswitch.PortConfig{Name: "feed", MTU: o.To[0].MTU}}
+		p.ports, p.known = []*feedPort{p.all}, true
+		p.name()
+		return p, nil
+	}
+	if len(o.To) > 0 && p.mtu == 0 {
+		p.mtu = slices.MinFunc(o.To, func(a, b FeedTo) int { return a.MTU - b.MTU }).MTU
+	}
 	if err := p.findHosts(open, o.Live); err != nil {
 		return nil, err
 	}
@@ -159,9 +170,15 @@ func (p *feedPlan) find(frame *FeedFrame) (port int, reason string, choice bool,
 // choose finds the port of a frame, or makes it; or it says why it has none, and
 // whether that is by choice.
 func (p *feedPlan) choose(frame *FeedFrame) (port int, reason string, choice bool, err error) {
+	if p.all != nil {
+		if p.all.first == 0 {
+			p.all.first = frame.Number
+		}
+		return 0, "", false, nil
+	}
 	src := vswitch.MAC(frame.Data[6:12])
-	if why := p.skip[src]; why != "" {
-		return 0, why, true, nil
+	if len(p.skip) > 0 && p.skip[src] != "" {
+		return 0, p.skip[src], true, nil
 	}
 	if p.full && frame.Direction == pcap.Inbound {
 		return 0, "an arrival, of a frame that is in the recording as it was sent", true, nil
@@ -252,7 +269,10 @@ func (p *feedPlan) ofInterface(frame *FeedFrame) vswitch.PortConfig {
 	ifc := &p.ifaces[frame.Interface]
 	cfg := vswitch.PortConfig{Name: p.ifaceName(frame.Interface)}
 	if ifc.IsPort {
-		cfg.MAC, cfg.MTU, cfg.Latency, cfg.Rate, cfg.Queue = ifc.Port.MAC, ifc.Port.MTU, ifc.Port.Latency, ifc.Port.Rate, ifc.Port.Queue
+		cfg.MAC, cfg.MTU = ifc.Port.MAC, ifc.Port.MTU
+		if !p.real { // there the machine's own latency and speed are the cable's
+			cfg.Latency, cfg.Rate, cfg.Queue = ifc.Port.Latency, ifc.Port.Rate, ifc.Port.Queue
+		}
 	}
 	return cfg
 }

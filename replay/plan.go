@@ -25,6 +25,8 @@ type machine struct {
 	addrs []netip.Addr
 	peers []netip.Addr // whom it talks to
 	tags  []byte       // of its frames, if it is live
+
+	behind *Outside // nil: it is a host, or a station
 }
 
 type planned struct {
@@ -45,6 +47,10 @@ func (e *engine) plan() (*plan, error) {
 			return nil, fmt.Errorf("live address %v is given twice", l.Addr)
 		}
 		isLive[l.Addr] = true
+		if l.Behind != nil { // whose MAC is its own
+			p.hosts = append(p.hosts, &machine{mac: end.MAC, addrs: []netip.Addr{l.Addr}, behind: l.Behind})
+			continue
+		}
 		p.hosts = group(p.hosts, end)
 	}
 	for _, addr := range e.o.Play {
@@ -115,7 +121,7 @@ func group(ms []*machine, e *Endpoint) []*machine {
 		if slices.Contains(m.addrs, e.Addr) {
 			return ms
 		}
-		if m.mac == e.MAC && usable(e.MAC) {
+		if m.mac == e.MAC && usable(e.MAC) && m.behind == nil {
 			m.addrs = append(m.addrs, e.Addr)
 			return ms
 		}
@@ -129,6 +135,9 @@ func usable(m vswitch.MAC) bool { return m != vswitch.MAC{} && !m.IsGroup() }
 func (e *engine) giveMACs(p *plan) {
 	taken := map[vswitch.MAC]*machine{}
 	for _, m := range slices.Concat(p.hosts, p.stations) {
+		if m.behind != nil {
+			continue // it has one
+		}
 		was := m.mac
 		for salt := 0; !usable(m.mac) || taken[m.mac] != nil; salt++ {
 			var b [8]byte
@@ -207,11 +216,10 @@ func (e *engine) addHost(m *machine) error {
 	if err != nil {
 		return err
 	}
-	lh := &liveHost{Host: h, mac: m.mac, addrs: m.addrs}
+	lh := &liveHost{Host: h, port: h.Port(), mac: m.mac, addrs: m.addrs, tags: m.tags}
 	for _, a := range m.addrs {
 		e.live[a] = lh
 	}
-	e.report.hosts = append(e.report.hosts, lh)
 	return nil
 }
 

@@ -28,6 +28,8 @@ type Played struct {
 	done   bool           // with it or without success
 	since  time.Time      // of the last progress
 	last   time.Time      // when the last captured frame was sent
+	timed  time.Time      // what the timer for the next one is set to, if it waits for that
+	at     time.Time      // when the one that is being sent counts as sent
 }
 
 func (p *Played) conversation() *Played { return p }
@@ -55,6 +57,16 @@ func (p *Played) diverge(d *Divergence) {
 	}
 	p.e.report.diverge(p.e, d)
 	p.finish(false)
+}
+
+// moment is when a frame that is sent now counts as sent, if it was due then: at that
+// instant if a timer was set to it, which in real time comes late. So what follows does
+// not come later and later.
+func (p *Played) moment(due time.Time) time.Time {
+	if p.timed.Equal(due) {
+		return due
+	}
+	return p.e.world.Now()
 }
 
 // arm sets a timer that may not exist yet.

@@ -56,10 +56,15 @@ func (r *Report) lines(n int) []string {
 	if n := r.counted("datagram-order"); n > 0 {
 		p.line("order: the live side sent %s in another order than the capture has", count(n, "datagram"))
 	}
+	r.printOther(p)
 	p.list(len(r.Notes), func(i int) { p.line("note: %s", r.Notes[i]) }, "note: and %d more notes")
 	if len(r.Conversations) > 0 && !r.files {
 		p.line("live side: %s with data or FIN, %s; played side: %s", count(r.Segments, "segment"), count(r.Retransmits, "retransmission"), r.syntheticText())
-		p.line("time: %v virtual, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), r.Captured.Round(time.Microsecond), r.Seed)
+		clock := "virtual"
+		if r.RealTime {
+			clock = "real"
+		}
+		p.line("time: %v %s, %v in the capture; seed %d", r.Virtual.Round(time.Microsecond), clock, r.Captured.Round(time.Microsecond), r.Seed)
 	}
 	if r.StackOnly() {
 		p.line("application bytes were taken from the capture: this run tests the stack only")
@@ -136,6 +141,8 @@ func (r *Report) AppName(l Live) string {
 	switch {
 	case l.Name != "":
 		return l.Name
+	case l.Behind != nil:
+		return l.Behind.Name
 	case l.App != nil:
 		return "application"
 	case l.From != nil && l.From.Capture != r.Capture:

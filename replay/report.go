@@ -50,7 +50,7 @@ type Report struct {
 	// NotChosen counts those whose other end is not among Options.Play.
 	NotChosen int
 
-	// Divergences, in the order of virtual time. Those after the first may be
+	// Divergences, in the order of the world's time. Those after the first may be
 	// its consequences.
 	Divergences []*Divergence
 
@@ -58,6 +58,9 @@ type Report struct {
 	Normalised []Count
 	// Masked are the differences that a mask left out, by mask.
 	Masked []Count
+	// Other is what came from ports outside and belongs to no conversation, in the order
+	// of its first frames. It is no divergence.
+	Other []Other
 	// Notes are what a reader should know.
 	Notes []string
 
@@ -77,15 +80,16 @@ type Report struct {
 	Versions, Recording, Again string
 
 	// Virtual is how long the conversations took on the world's clock; Captured,
-	// how long they took in the capture.
+	// how long they took in the capture. RealTime is true when that clock was the
+	// machine's.
 	Virtual, Captured time.Duration
+	RealTime          bool
 	Stats             vswitch.Stats
 
 	partialOK  bool
 	recorded   bool // a recording is made
 	transcript bool
 	files      bool // two files were compared
-	hosts      []*liveHost
 	masks      []*Mask
 	blind      bool // nothing is compared
 	maskUsed   map[*Mask]bool
@@ -137,7 +141,7 @@ type Divergence struct {
 func newReport(a *Analysis, o Options) *Report {
 	r := &Report{Capture: a.Capture, Live: o.Live, Seed: o.Seed, recorded: o.Recorder != nil, blind: o.Compare == CompareNone, partialOK: o.AllowPartial, perConv: map[*Played]*spent{}, maskUsed: map[*Mask]bool{}}
 	for _, l := range o.Live {
-		r.transcript = r.transcript || l.App == nil
+		r.transcript = r.transcript || l.App == nil && l.Behind == nil
 	}
 	return r
 }
@@ -208,6 +212,8 @@ func (r *Report) finish(e *engine, err error) {
 			same++
 		}
 	}
+	r.RealTime = e.real
+	r.lost(e)
 	r.countQuiet(e)
 	e.judgeFrames()
 	e.keepTime()

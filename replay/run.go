@@ -7,15 +7,17 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
 	"github.com/vnreplay/vnreplay/vnetif"
 )
 
-// How a played side waits, in virtual time.
+// How a played side waits, on the world's clock.
 const (
-	// Patience is how long the live side may keep the played side waiting.
+	// Patience is how long the live side may keep the played side waiting, if
+	// [Options.Patience] does not say otherwise.
 	Patience = 60 * time.Second
 	// StallDelay is how long bytes of the live side stay unacknowledged when the
 	// next captured segment waits for more of them. It is under every stack's
@@ -31,7 +33,7 @@ const (
 	AckDelay    = 150 * time.Millisecond
 	maxAckDelay = 3 * time.Second
 	// Linger is how long the world goes on after the last conversation, for what
-	// should not follow.
+	// should not follow, if [Options.Linger] does not say otherwise.
 	Linger = 2 * time.Second
 	// headStart is how long live applications have before the first frame.
 	headStart = time.Millisecond
@@ -59,6 +61,9 @@ type Live struct {
 	// From is the capture whose transcript the application says; nil for the
 	// one that is played.
 	From *Analysis
+	// Behind, if not nil, is the port behind which the address is: it has a stack and
+	// applications already, and what is above is not looked at. Several addresses can be behind one.
+	Behind *Outside
 }
 
 // Options describe a replay.
@@ -77,6 +82,15 @@ type Options struct {
 	// Limit and WallLimit are the world's (see vswitch.Config). The default of
 	// Limit is the world's and the time the capture took.
 	Limit, WallLimit time.Duration
+	// Patience is how long a live side may keep the played side waiting; the default is
+	// [Patience].
+	Patience time.Duration
+	// Linger is how long the world goes on after the last conversation; the default is
+	// [Linger].
+	Linger time.Duration
+	// Ready, if not nil, is called in real time when all live addresses are found, before
+	// anything is played: who is to open conversations may do so from now on.
+	Ready func()
 	// Recorder, if any, is told of every frame of the replay.
 	Recorder vswitch.Recorder
 	// AllowPartial accepts conversations of a live address that cannot be
@@ -92,22 +106,39 @@ type Options struct {
 	Within Tolerance
 }
 
-// Run replays a capture. The error is about the options ([ErrNoLive],
-// [ErrNotInThere], ports that cannot be made); whatever happens in the replay
-// itself is in the report.
+// Run replays a capture, in real time if a live address is outside ([Outside]), else in
+// virtual time. The error is about the options ([ErrNoLive], [ErrNotInThere], ports that
+// cannot be made) or a live address outside that is not there ([ErrNoAnswer]); whatever
+// happens in the replay itself is in the report.
 func Run(ctx context.Context, a *Analysis, o Options) (*Report, error) {
 	e, err := newEngine(a, o)
 	if err != nil {
 		return nil, err
 	}
 	defer e.world.Close()
+	var runErr error
 	if len(e.peers) > 0 {
-		runErr := e.world.Run(ctx, e.main)
-		e.report.finish(e, runErr)
-	} else {
-		e.report.finish(e, nil)
+		runErr = e.world.Run(ctx, e.main)
+		e.close()
+		if errors.Is(runErr, ErrNoAnswer) {
+			return nil, runErr
+		}
 	}
+	e.report.finish(e, runErr)
 	return e.report, nil
+}
+
+// close ends the players' part: what is still under way finds nobody.
+func (e *engine) close() {
+	if !e.enter() {
+		return
+	}
+	for _, p := range e.peers {
+		p.stop()
+	}
+	e.look()
+	e.turn.over = true
+	e.leave()
 }
 
 // engine is one replay.
@@ -133,18 +164,33 @@ type engine struct {
 	watcher *watcher
 	judges  map[*Played]*frameJudge
 	current []byte // the frame of the live side that is being looked at
+
+	// In real time.
+	real     bool
+	turn     serial
+	outside  map[*Outside]*outPort
+	outPorts []*outPort
+	awaited  []*liveHost   // outside
+	found    chan struct{} // all of these are
+	// What is added to the played side's numbers and timestamps: those of a connection
+	// that a real kernel remembers are older (RFC 6191, RFC 9293, 3.4.1).
+	addSeq, addStamp uint32
 }
 
 // liveHost is a host with one or several live addresses.
 type liveHost struct {
-	*vnetif.Host
-	mac   vswitch.MAC
-	addrs []netip.Addr
+	*vnetif.Host // nil for one outside
+	out          *outPort
+	port         *vswitch.Port
+	mac          vswitch.MAC // of one outside: zero until it is found
+	addrs        []netip.Addr
+	tags         []byte
 }
 
 // peer plays one conversation.
 type peer interface {
 	start()
+	stop()
 	conversation() *Played
 }
 
@@ -156,7 +202,11 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	real := slices.ContainsFunc(o.Live, func(l Live) bool { return l.Behind != nil })
 	if o.Compare == CompareFrames {
+		if real {
+			return nil, fmt.Errorf("%w, and played to this program's stack: compare the streams of a live side outside", ErrForeign)
+		}
 		if err := a.comparable(o.Seed); err != nil {
 			return nil, err
 		}
@@ -165,9 +215,15 @@ func newEngine(a *Analysis, o Options) (*engine, error) {
 	if n := len(a.Capture.Frames); limit == 0 && n > 0 {
 		limit = vswitch.DefaultLimit + min(a.Capture.Frames[n-1].At, math.MaxInt64/4)
 	}
+	if o.Patience <= 0 {
+		o.Patience = Patience
+	}
+	if o.Linger <= 0 {
+		o.Linger = Linger
+	}
 	e := &engine{
-		a: a, o: o, live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o), tags: map[vswitch.MAC][]byte{}, judges: map[*Played]*frameJudge{},
-		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, Limit: limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
+		a: a, o: o, real: real, outside: map[*Outside]*outPort{}, found: make(chan struct{}, 1), live: map[netip.Addr]*liveHost{}, played: map[netip.Addr]*station{}, report: newReport(a, o), tags: map[vswitch.MAC][]byte{}, judges: map[*Played]*frameJudge{},
+		world: vswitch.NewWorld(vswitch.Config{Seed: o.Seed, RealTime: real, Limit: limit, WallLimit: o.WallLimit, Start: a.Capture.start()}),
 	}
 	e.report.masks = masks
 	if err := e.build(); err != nil {
@@ -190,7 +246,11 @@ func (e *engine) build() (err error) {
 		return err
 	}
 	for _, h := range plan.hosts {
-		if err := e.addHost(h); err != nil {
+		add := e.addHost
+		if h.behind != nil {
+			add = e.addOutside
+		}
+		if err := add(h); err != nil {
 			return err
 		}
 	}
@@ -212,7 +272,9 @@ func (e *engine) build() (err error) {
 	}
 	e.active = len(e.peers)
 	for _, l := range e.o.Live {
-		e.addApp(l)
+		if l.Behind == nil {
+			e.addApp(l)
+		}
 	}
 	return nil
 }
@@ -230,8 +292,9 @@ func (e *engine) addApp(l Live) {
 	e.world.Background("app "+l.Addr.String(), func(ctx context.Context) error {
 		err := app(ctx, h.Host)
 		ending := ctx.Err() != nil && (errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled))
-		if err != nil && !ending {
+		if err != nil && !ending && e.enter() {
 			e.report.appFailed(e, l, err)
+			e.leave()
 		}
 		return nil
 	})
@@ -243,7 +306,7 @@ func (e *engine) newPeer(c *Conversation, live int) peer {
 		st: e.played[c.Ends[1-live].Addr()], host: e.live[c.Ends[live].Addr()],
 		local: c.Ends[1-live], remote: c.Ends[live],
 	}
-	p.clock = p.st.node.StackClock()
+	p.clock = e.clockOf(p.st.node)
 	if c.Proto == TCP {
 		return newTCPPeer(p)
 	}
@@ -252,14 +315,37 @@ func (e *engine) newPeer(c *Conversation, live int) peer {
 
 // main is the world's main application: it starts the peers and waits until all
 // conversations are over.
-func (e *engine) main(context.Context) error {
+func (e *engine) main(ctx context.Context) error {
+	if e.real {
+		if err := e.find(ctx); err != nil {
+			return err
+		}
+		if e.o.Ready != nil {
+			e.o.Ready()
+		}
+	}
+	e.wait = vswitch.Op{Kind: vswitch.OpSleep, Try: e.isOver, What: func() string { return "the end of the conversations" }}
+	if !e.enter() {
+		return net.ErrClosed
+	}
 	e.started = e.world.Now().Add(headStart)
 	e.recent = e.started
+	if e.real {
+		e.addSeq, e.addStamp = uint32(e.started.UnixMicro()/4), uint32(e.started.UnixMilli())
+	}
 	for _, p := range e.peers {
 		p.start()
 	}
-	e.wait = vswitch.Op{Kind: vswitch.OpSleep, Try: func() bool { return e.over }, What: func() string { return "the end of the conversations" }}
+	e.leave()
 	return e.node.Do(&e.wait)
+}
+
+func (e *engine) isOver() bool {
+	if !e.enter() {
+		return true
+	}
+	defer e.leave()
+	return e.over
 }
 
 // finished is called by each peer once, when its conversation is over.
@@ -267,9 +353,16 @@ func (e *engine) finished() {
 	if e.active--; e.active > 0 {
 		return
 	}
-	e.report.Virtual = e.world.Now().Sub(e.world.Start())
-	e.clock.AfterFunc(Linger, func() {
+	e.report.Virtual = e.sinceStart()
+	if e.real {
+		e.report.Virtual = e.world.Now().Sub(e.started)
+	}
+	e.clock.AfterFunc(e.o.Linger, func() {
+		if !e.enter() {
+			return
+		}
 		e.over = true
+		e.leave()
 		e.node.Wake(&e.wait)
 	})
 }

@@ -44,11 +44,16 @@ var _ vswitch.Endpoint = (*station)(nil)
 
 // Deliver implements vswitch.Endpoint.
 func (s *station) Deliver(data []byte) {
+	if !s.e.enter() {
+		return
+	}
+	defer s.e.leave()
 	s.e.current = data
 	defer func() { s.e.current = nil }()
 	d := pcap.Decode(data)
 	switch {
 	case d.ARP != nil:
+		s.e.learn(d.ARP.SenderIP, d.ARP.SenderMAC)
 		if d.ARP.Operation == 1 && slices.Contains(s.addrs, d.ARP.TargetIP) {
 			if f, err := pcap.BuildARPReply(d.ARP, s.mac); err == nil {
 				s.send(f)
@@ -57,7 +62,11 @@ func (s *station) Deliver(data []byte) {
 		return
 	case d.IP == nil || d.Problem != "":
 		return
+	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type == 136:
+		s.e.learn(d.ICMP.Target, d.Src)
+		return
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type == 135:
+		s.e.learn(d.IP.Src, d.Src)
 		if slices.Contains(s.addrs, d.ICMP.Target) {
 			if f, err := pcap.BuildNeighborAdvertisement(d, s.mac); err == nil {
 				s.send(f)

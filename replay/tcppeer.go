@@ -86,7 +86,6 @@ type piece struct {
 
 func newTCPPeer(p *Played) *tcpPeer {
 	t := &tcpPeer{Played: p, part: part{out: p.Streams[p.me], in: p.Streams[p.Live]}}
-	t.isn = t.out.isn
 	i, high, arrived := 0, int64(0), int64(0)
 	type captured struct {
 		to int64
@@ -154,6 +153,7 @@ func (p *tcpPeer) alive() int {
 
 // start is called when the world starts.
 func (p *tcpPeer) start() {
+	p.isn, p.stamps = p.out.isn+p.e.addSeq, p.e.addStamp
 	p.since = p.e.at(p.Start)
 	if p.me == 0 || p.both {
 		p.st.peers[peerKey{TCP, p.local, p.remote}] = p

@@ -16,10 +16,13 @@ func (p *tcpPeer) advance() {
 	for !p.done && p.next < len(p.segs) {
 		s := p.segs[p.next]
 		if p.awaits(s) != "" {
+			p.timed = time.Time{}
 			p.await(p.paced(p.stallDelay(s)))
 			return
 		}
-		if wait := p.due(s).Sub(p.now()); wait > 0 {
+		due := p.due(s)
+		if wait := due.Sub(p.now()); wait > 0 {
+			p.timed = due
 			arm(p.clock, &p.timer, wait, p.advance)
 			disarm(p.patience)
 			if p.open {
@@ -27,6 +30,7 @@ func (p *tcpPeer) advance() {
 			}
 			return
 		}
+		p.at = p.moment(due)
 		p.send(s)
 		p.next++
 	}
@@ -145,7 +149,7 @@ func (p *tcpPeer) deadline() time.Time {
 	if p.last.After(at) {
 		at = p.last
 	}
-	return at.Add(Patience)
+	return at.Add(p.e.o.Patience)
 }
 
 // impatient is called when patience may be at its end.
@@ -161,7 +165,7 @@ func (p *tcpPeer) impatient() {
 	if p.next < len(p.segs) {
 		s = p.segs[p.next]
 	}
-	d := &Divergence{Kind: "missing", Offset: max(p.got-1, 0), Text: fmt.Sprintf("the live side never sent %s (waited %v)", p.awaits(s), Patience)}
+	d := &Divergence{Kind: "missing", Offset: max(p.got-1, 0), Text: fmt.Sprintf("the live side never sent %s (waited %v)", p.awaits(s), p.e.o.Patience)}
 	if p.open && p.got-1 < int64(len(p.in.Data)) {
 		d.Expected = p.in.Data[p.got-1:]
 	}
@@ -254,7 +258,7 @@ func (p *tcpPeer) send(s *segment) {
 		if ack == p.ack && s.ack != p.lastAck && s.isPureAck() && s.Window == p.lastWin {
 			// Moved up to the one before: now it would count as a duplicate.
 			p.e.report.count("ack-merged")
-			p.lastAck, p.last = s.ack, p.now()
+			p.lastAck, p.last = s.ack, p.at
 			return
 		}
 		patch.SetAck, patch.Ack = true, p.liveISN+uint32(ack)
@@ -278,8 +282,8 @@ func (p *tcpPeer) send(s *segment) {
 	}
 	p.tsval, p.lastWin = s.Options.TSVal+p.stamps, s.Window
 	parts := [][]byte{s.packet}
-	if len(s.packet) > p.e.mtu {
-		parts = splitSegment(s.packet, p.e.mtu)
+	if mtu := p.mtu(); len(s.packet) > mtu {
+		parts = splitSegment(s.packet, mtu)
 		p.e.report.count("super-segment")
 	}
 	for _, part := range parts {
@@ -301,7 +305,15 @@ func (p *tcpPeer) send(s *segment) {
 			p.sent = max(p.sent, s.end())
 		}
 	}
-	p.last = p.now()
+	p.last = p.at
+}
+
+// mtu is what the played side's packets may have on their way.
+func (p *tcpPeer) mtu() int {
+	if p.host.out != nil {
+		return min(p.e.mtu, p.host.port.MTU())
+	}
+	return p.e.mtu
 }
 
 // unscaled reports whether windows were scaled in the capture and are not now.

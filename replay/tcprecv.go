@@ -188,7 +188,7 @@ func (p *tcpPeer) leavesOut(s *segment) bool {
 	} else {
 		p.e.report.count("ack-merged")
 	}
-	p.lastAck, p.last = s.ack, p.now()
+	p.lastAck, p.last = s.ack, p.at
 	if s.Window != p.lastWin {
 		p.lastWin = s.Window
 		p.buildAck()

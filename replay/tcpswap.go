@@ -52,7 +52,7 @@ func (p *tcpPeer) resumed() {
 		return
 	}
 	if p.sent == 0 {
-		p.isn, p.next = p.out.isn, 0
+		p.isn, p.next = p.out.isn+p.e.addSeq, 0
 		return
 	}
 	first := slices.IndexFunc(p.segs, func(s *segment) bool { return !s.Flags.Has(pcap.SYN) })

@@ -84,7 +84,9 @@ func (e *engine) giveTags(p *plan) {
 			e.report.note("%v is on several VLANs in the capture: it has no tags", m.addrs[0])
 		case len(tags) > 0:
 			m.tags = tags
-			e.tags[m.mac] = tags
+			if m.behind == nil {
+				e.tags[m.mac] = tags
+			}
 			e.tagRoom = max(e.tagRoom, tagRoom(tags))
 		}
 	}

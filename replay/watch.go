@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -20,6 +21,7 @@ const maxStrays = 32
 type watcher struct {
 	e        *engine
 	hosts    map[*vswitch.Port]*liveHost
+	outside  map[*vswitch.Port]*outPort
 	stations map[*vswitch.Port]*station
 	shown    map[stray]bool      // what live addresses send in the capture
 	sought   map[netip.Addr]bool // whom they send to or look for there
@@ -36,10 +38,13 @@ type stray struct {
 }
 
 func (e *engine) watch() {
-	w := &watcher{e: e, hosts: map[*vswitch.Port]*liveHost{}, stations: map[*vswitch.Port]*station{},
+	w := &watcher{e: e, hosts: map[*vswitch.Port]*liveHost{}, outside: map[*vswitch.Port]*outPort{}, stations: map[*vswitch.Port]*station{},
 		shown: map[stray]bool{}, sought: map[netip.Addr]bool{}, reported: map[stray]bool{}, trails: map[peerKey]*trail{}}
 	for _, h := range e.live {
-		w.hosts[h.Port()] = h
+		w.hosts[h.port] = h
+		if h.out != nil {
+			w.outside[h.port] = h.out
+		}
 	}
 	for _, s := range e.played {
 		w.stations[s.port] = s
@@ -65,20 +70,34 @@ func (w *watcher) judge(f *vswitch.Frame, to *vswitch.Port) (none vswitch.Verdic
 	if to != nil {
 		return none
 	}
-	d := pcap.Decode(f.Data)
-	s, live := w.stations[f.From], w.hosts[f.From] != nil
+	if at := w.e.sinceStart(); w.e.real {
+		w.e.turn.glimpsed(f, at)
+	} else {
+		w.see(f.From, f.Seq, at, f.Data)
+	}
+	return none
+}
+
+// see looks at a frame that entered the switch.
+func (w *watcher) see(from *vswitch.Port, number uint64, at time.Duration, data []byte) {
+	d := pcap.Decode(data)
+	s, live, out := w.stations[from], w.hosts[from] != nil, w.outside[from]
 	if t := w.trailOf(d, live); t != nil {
-		t.see(d, sighting{number: f.Seq, at: w.e.sinceStart(), live: live}, f.Data)
+		t.see(d, sighting{number: number, at: at, live: live}, data)
 	}
 	switch {
 	case s != nil:
-		s.entered(f.Seq)
+		s.entered(number)
+	case out != nil:
+		if out.heard++; !w.belongs(d) {
+			w.e.report.other(d, number)
+		}
 	case live:
-		w.e.current = f.Data
+		before := w.e.current
+		w.e.current = data
 		w.live(d)
-		w.e.current = nil
+		w.e.current = before
 	}
-	return none
 }
 
 func strayOf(d *pcap.Decoded) stray {

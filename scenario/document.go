@@ -90,6 +90,12 @@ func (d *Document) Errorf(path []string, format string, args ...any) *Error {
 	return d.d.errorAt(at(path, format, args...))
 }
 
+// ErrorIn makes an error of one about the text that path leads to: it is in that text's
+// column, from 1.
+func (d *Document) ErrorIn(path []string, column int, err error) *Error {
+	return d.d.errorAt(&pathError{path: path, column: column, err: err})
+}
+
 // ErrorfKey makes an error about the last key of a path, not its value.
 func (d *Document) ErrorfKey(path []string, format string, args ...any) *Error {
 	e := at(path, format, args...)

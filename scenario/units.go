@@ -170,6 +170,21 @@ func parseSize(text string) (Size, error) {
 // ParseSize reads a size with its unit, such as 500MB.
 func ParseSize(text string) (Size, error) { return parseSize(text) }
 
+// ParseDuration reads a time with its unit, such as 20ms.
+func ParseDuration(text string) (Duration, error) { return parseDuration(text) }
+
+// ParseRate reads a rate in bits per second with its unit, such as 10mbit.
+func ParseRate(text string) (Rate, error) { return parseRate(text) }
+
+// ParseQueue reads a length of a queue with its unit, such as 64p.
+func ParseQueue(text string) (Queue, error) { return parseQueue(text) }
+
+// ParsePrefix reads an address with the length of its network's prefix.
+func ParsePrefix(text string) (Prefix, error) { return parsePrefix(text) }
+
+// ParseAddr reads an IP address.
+func ParseAddr(text string) (Addr, error) { return parseAddr(text) }
+
 func (s Size) String() string { return formatUnit(int64(s), sizeUnits) }
 
 func parseInstant(text string) (Instant, error) {

@@ -16,6 +16,10 @@ import (
 // Compare with [errors.Is].
 var ErrNoScenario = errors.New("carries no scenario")
 
+// ErrRealTime: a capture was recorded in real time, and no second run has the same
+// times. Compare with [errors.Is].
+var ErrRealTime = errors.New("was recorded in real time, which does not repeat")
+
 // Verification is the outcome of [Verify].
 type Verification struct {
 	File string
@@ -36,7 +40,7 @@ type Verification struct {
 // recordings. The scenario in a file from a stranger is held to the same limits
 // as any, and names no files.
 //
-// The error is one of reading the file (package pcap), [ErrNoScenario], an
+// The error is one of reading the file (package pcap), [ErrRealTime], [ErrNoScenario], an
 // [*Error] in the scenario that it carries, or one of [Run]. Failed expectations
 // are none: the recorded run may have had the same.
 func Verify(ctx context.Context, path string, opts Options) (*Verification, error) {
@@ -72,6 +76,11 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 	}
 	defer r.Close()
 	meta, ok := r.Meta()
+	if ok && meta.Clock != "virtual" {
+		name := pcap.Printable(path)
+		return nil, 0, 0, fmt.Errorf("%s %w: to break the same frames again, vnreplay faults extract %s; to play one side of it against a live stack, vnreplay replay %s --live ADDRESS",
+			path, ErrRealTime, name, name)
+	}
 	if !ok || meta.Scenario == "" {
 		return nil, 0, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
 	}
@@ -81,9 +90,6 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 	s, err = ParseEmbedded(meta.Scenario, path+" (the scenario in it)", meta.Rules)
 	if err != nil {
 		return nil, 0, 0, err
-	}
-	if meta.Clock != "virtual" {
-		return nil, 0, 0, fmt.Errorf("%s was recorded in %s time: only runs in virtual time repeat", path, meta.Clock)
 	}
 	now := Versions()
 	for _, part := range []struct{ what, then, now string }{

@@ -8,7 +8,7 @@ import (
 // What bounds the frames and copies that are on their way in a world, and so the
 // memory they take.
 const (
-	maxInFlight      = 1 << 18
+	maxInFlight      = 1 << 20 // a broadcast by each of 1 000 ports
 	maxInFlightBytes = 512 << 20
 )
 

@@ -34,15 +34,15 @@ type InstalledRule struct {
 // RuleCounts says how many frames a rule affected. A frame is counted once in
 // each field that applies, however many receivers were affected.
 type RuleCounts struct {
-	Frames    uint64 // affected in any way, those refused not included
-	Dropped   uint64
-	Copied    uint64 // frames that were duplicated, not copies made
-	Changed   uint64 // frames of which bytes were changed
-	Truncated uint64
-	Padded    uint64
-	Delayed   uint64
-	Reordered uint64 // frames held behind later ones
-	Refused   uint64 // frames that a [Gate] kept from entering
+	Frames    uint64 `json:"frames"` // affected in any way, those refused not included
+	Dropped   uint64 `json:"dropped"`
+	Copied    uint64 `json:"duplicated"` // frames that were duplicated, not copies made
+	Changed   uint64 `json:"corrupted"`  // frames of which bytes were changed
+	Truncated uint64 `json:"truncated"`
+	Padded    uint64 `json:"padded"`
+	Delayed   uint64 `json:"delayed"`
+	Reordered uint64 `json:"reordered"` // frames held behind later ones
+	Refused   uint64 `json:"refused"`   // frames that a [Gate] kept from entering
 }
 
 // Number is the rule's place among the rules ever added to its switch, from 1.
@@ -56,12 +56,15 @@ func (r *InstalledRule) Name() string { return r.name }
 func (r *InstalledRule) Rule() Rule { return r.rule }
 
 // Counts returns what the rule did so far. Call it when the world is not running,
-// or from what its loop calls.
+// or from what its loop calls; in real time from [Switch.Inspect].
 func (r *InstalledRule) Counts() RuleCounts {
 	c := r.counts
 	c.Refused = r.refused.Load()
 	return c
 }
+
+// On reports whether the rule is turned on. Call it where Counts may be called.
+func (r *InstalledRule) On() bool { return !r.off }
 
 // Remove takes the rule off its switch for good. It may be called more than once.
 func (r *InstalledRule) Remove() {

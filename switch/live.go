@@ -275,10 +275,12 @@ func (w *World) runLive(ctx context.Context, main func(context.Context) error) e
 	if appCtx.Err() == nil {
 		w.linger(appCtx)
 	}
-	if appCtx.Err() != nil {
-		harness = w.explain(context.Cause(appCtx))
+	if cause := context.Cause(appCtx); cause != nil && !errors.Is(cause, ErrStopped) {
+		harness = w.explain(cause)
 	}
+	w.mu.Lock() // ports may be closed by others, too
 	w.cut = harness
+	w.mu.Unlock()
 	portsErr := w.closePorts()
 	if errors.Is(harness, portsErr) {
 		portsErr = nil

@@ -487,3 +487,32 @@ func TestLiveRunIsCancelled(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// A run that is stopped ends at once, whatever is on its way, and without an error.
+func TestStopped(t *testing.T) {
+	var cuts []error
+	rec := recorderFunc(func(e vswitch.Event) error {
+		if d, ok := e.(*vswitch.Disconnected); ok {
+			cuts = append(cuts, d.Cut)
+		}
+		return nil
+	})
+	w, ports, _ := liveLAN(t, vswitch.SwitchConfig{Recorder: rec}, vswitch.PortConfig{Name: "a", Latency: time.Minute}, vswitch.PortConfig{Name: "b"})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	began := time.Now()
+	err := w.Run(ctx, func(ctx context.Context) error {
+		must(t, ports[0].Send(frameTo(ports[1].MAC(), ports[0].MAC(), 0, 60)))
+		cancel(vswitch.ErrStopped)
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil || time.Since(began) > 20*time.Second {
+		t.Errorf("it took %v: %v", time.Since(began), err)
+	}
+	if n := ports[1].Counters().RxInFlight; n != 1 {
+		t.Errorf("%d frames in flight, want 1", n)
+	}
+	if len(cuts) != 2 || errors.Join(cuts...) != nil {
+		t.Errorf("ports were closed with %v", cuts)
+	}
+}

@@ -157,6 +157,13 @@ func (p *Port) Rate() int64 { return p.cfg.Rate }
 // Queue is how many frames may wait for a rate-limited direction.
 func (p *Port) Queue() int { return p.cfg.Queue }
 
+// IsUp reports whether the port's cable is plugged in.
+func (p *Port) IsUp() bool { return !p.down.Load() }
+
+// Closed reports whether the port was taken off its switch. Call it where Counters may
+// be called.
+func (p *Port) Closed() bool { return p.closed }
+
 // Switch returns the switch the port belongs to.
 func (p *Port) Switch() *Switch { return p.sw }
 

@@ -70,7 +70,7 @@ type World struct {
 	dirty    []*Port // with frames to take or to be closed
 	apps     []*application
 	ctx      context.Context
-	free     [][]byte
+	free     [len(bufferSizes)][][]byte // by size
 	freeEv   []*event
 	changer  *Node  // whose calls are changes of rules and cables; before all other nodes
 	loopID   string // of the goroutine that runs the loop; set before phase is running
@@ -121,6 +121,10 @@ var (
 	ErrStuck = errors.New("the world does not settle")
 	// ErrRealTime: an application waits in real time.
 	ErrRealTime = errors.New("real time in a virtual world")
+	// ErrStopped is no error of a run but a way to end one in real time that would go on
+	// for ever: it ends at once, and in its time, when its context is cancelled with this
+	// cause (context.WithCancelCause).
+	ErrStopped = errors.New("stopped")
 )
 
 // IsHarnessError reports whether err is a failure of the run as such (one of the
@@ -264,27 +268,33 @@ func (w *World) markDirty(p *Port) {
 	}
 }
 
-// bufferSize is the capacity of pooled frame buffers; longer frames are rare
-// and not pooled.
-const bufferSize = 2048
+// bufferSizes are the capacities of pooled frame buffers: of frames without data, of
+// which a storm of broadcasts has millions in flight, and of others. Longer frames are
+// rare and not pooled.
+var bufferSizes = [...]int{128, 2048}
 
 // buffer returns an empty buffer with room for n bytes. w.mu is held.
 func (w *World) buffer(n int) []byte {
-	if n > bufferSize {
-		return make([]byte, 0, n)
+	for i, size := range bufferSizes {
+		if n > size {
+			continue
+		}
+		free := w.free[i]
+		if k := len(free); k > 0 {
+			w.free[i] = free[:k-1]
+			return free[k-1]
+		}
+		return make([]byte, 0, size)
 	}
-	if k := len(w.free); k > 0 {
-		b := w.free[k-1]
-		w.free = w.free[:k-1]
-		return b
-	}
-	return make([]byte, 0, bufferSize)
+	return make([]byte, 0, n)
 }
 
 // release takes a buffer back. w.mu is held.
 func (w *World) release(b []byte) {
-	if cap(b) == bufferSize {
-		w.free = append(w.free, b[:0])
+	for i, size := range bufferSizes {
+		if cap(b) == size {
+			w.free[i] = append(w.free[i], b[:0])
+		}
 	}
 }
 

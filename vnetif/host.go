@@ -61,6 +61,9 @@ type Host struct {
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
 }
 
+// liveBuffer is how many bytes of datagrams wait to be read, in real time.
+const liveBuffer = 1 << 20
+
 const nicLoopback tcpip.NICID = 1000
 
 // nicOf is the number that gVisor knows the host's interface i by.
@@ -202,7 +205,11 @@ func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
 		HandleLocal: true,
 	}
 	if w.RealTime() {
-		return stack.New(opts)
+		s := stack.New(opts)
+		// Nothing holds a sender of datagrams back. gVisor's 32 KiB are what one in
+		// memory sends while its receiver's goroutine is being woken.
+		s.SetOption(tcpip.ReceiveBufferSizeOption{Min: 4 << 10, Default: liveBuffer, Max: 8 * liveBuffer})
+		return s
 	}
 	rng := func(purpose string) *lockedReader {
 		return &lockedReader{r: vswitch.NewRand(w.Seed(), "host", node.Name(), purpose)}

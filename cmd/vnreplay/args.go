@@ -14,14 +14,20 @@ import (
 // permute brings the flags of a command line before its other arguments, which
 // the cli library wants, so that people may write them in any order, and checks
 // them. What follows "--" is left as it is. "help" in the place of a command, and
-// --help anywhere, ask for the help of the command as far as it is named.
+// --help anywhere, ask for the help of the command as far as it is named. Flags of a
+// command that has subcommands may stand before the subcommand.
 func permute(app *cli.App, args []string) ([]string, error) {
 	out, rest := args[:1:1], args[1:]
 	if len(rest) > 0 && (rest[0] == "--version" || rest[0] == "-v") {
 		rest = append([]string{"version"}, rest[1:]...)
 	}
 	commands, known, help, takesArgs := app.Commands, []cli.Flag(nil), false, false
+	var before []string
 	for len(rest) > 0 && len(commands) > 0 {
+		if n := leading(known, rest); n > 0 {
+			before, rest = append(before, rest[:n]...), rest[n:]
+			continue
+		}
 		if rest[0] == "help" && !help {
 			help, rest = true, rest[1:]
 			continue
@@ -43,7 +49,7 @@ func permute(app *cli.App, args []string) ([]string, error) {
 		return nil, usage("%q is no command of %s: there is %s", rest[0],
 			strings.TrimSpace("vnreplay "+name), strings.Join(names, ", "))
 	}
-	flags, positional, asked, err := sortArgs(known, name, rest)
+	flags, positional, asked, err := sortArgs(known, name, append(before, rest...))
 	switch {
 	case help || asked:
 		return append(out, "--help"), nil
@@ -55,6 +61,23 @@ func permute(app *cli.App, args []string) ([]string, error) {
 		out = append(append(out, "--"), positional...)
 	}
 	return out, nil
+}
+
+// leading is how many of args are a flag with its value, 0 if they begin with none.
+func leading(known []cli.Flag, args []string) int {
+	dashed, _, inline := strings.Cut(args[0], "=")
+	if !strings.HasPrefix(dashed, "-") {
+		return 0
+	}
+	f := flagNamed(known, strings.TrimLeft(dashed, "-"))
+	_, isBool := f.(*cli.BoolFlag)
+	switch {
+	case f == nil:
+		return 0
+	case isBool || inline:
+		return 1
+	}
+	return min(2, len(args))
 }
 
 // sortArgs tells the flags of a command, with their values, from its other

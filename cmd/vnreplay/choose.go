@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vnreplay/vnreplay/replay"
+	"github.com/vnreplay/vnreplay/tap"
 )
 
 // choose reads the --live and --play flags into the options.
@@ -22,6 +23,12 @@ func (p *player) choose(a *replay.Analysis) error {
 		}
 	}
 	for _, text := range p.live {
+		if who, spec, ok := behindPort(text); ok {
+			if err := p.chooseOutside(a, text, who, spec); err != nil {
+				return err
+			}
+			continue
+		}
 		who, app, hasApp := strings.Cut(text, "=")
 		addrs, err := a.Choose(strings.Trim(who, "[]"))
 		if err != nil {
@@ -47,6 +54,36 @@ func (p *player) choose(a *replay.Analysis) error {
 	}
 	if len(p.options.Live) == 0 {
 		return usage("--play %s: nobody talks to it in the capture", strings.Join(p.played, " --play "))
+	}
+	return nil
+}
+
+// behindPort splits WHO@PORT, and tells it from WHO=APP@PORT.
+func behindPort(text string) (who, spec string, ok bool) {
+	i := strings.IndexAny(text, "@=")
+	if i < 0 || text[i] == '=' {
+		return "", "", false
+	}
+	return text[:i], text[i+1:], true
+}
+
+// chooseOutside makes live what is behind a port to the outside.
+func (p *player) chooseOutside(a *replay.Analysis, text, who, spec string) error {
+	addrs, err := a.Choose(strings.Trim(who, "[]"))
+	if err != nil {
+		return cannotChoose("--live", text, err)
+	}
+	if err := tap.Check(spec); err != nil {
+		return usage("--live %s: %v", text, err)
+	}
+	if p.outside == nil {
+		p.outside = map[string]*replay.Outside{}
+	}
+	if p.outside[spec] == nil {
+		p.outside[spec] = &replay.Outside{Name: spec}
+	}
+	for _, addr := range addrs {
+		p.options.Live = append(p.options.Live, replay.Live{Addr: addr, Behind: p.outside[spec]})
 	}
 	return nil
 }

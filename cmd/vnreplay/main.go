@@ -33,6 +33,11 @@ func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 // run executes one command line and returns its exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	out := &watchedWriter{w: stdout}
+	if call, ok := parseExtcap(args); ok {
+		err := call.run(out, stderr)
+		report(stderr, err)
+		return exitStatus(err)
+	}
 	app := newApp(out, stderr)
 	permuted, err := permute(app, args)
 	if err == nil {
@@ -78,8 +83,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageOfLibrary,
 		Commands: []*cli.Command{
-			runCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(), showCommand(), viewCommand(),
-			faultsCommand(), demoCommand(), versionCommand(),
+			runCommand(), recordCommand(), ctlCommand(), verifyCommand(), replayCommand(), diffCommand(), rewriteCommand(), testCommand(),
+			showCommand(), viewCommand(), faultsCommand(), benchCommand(), extcapCommand(), demoCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			cli.ShowAppHelp(c)

@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden texts in the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vnreplay": main, "hang": hang, "full": full})
+	testscript.Main(m, map[string]func(){"vnreplay": main, "hang": hang, "full": full, "peer": peer})
 }
 
 // The scripts of testdata/script are command lines with what comes of them.
@@ -57,6 +57,9 @@ func TestScripts(t *testing.T) {
 			"capture": capture,
 			"mark":    mark,
 			"hostile": hostile,
+			"await":   await,
+
+			"wholefiles": wholeFiles,
 		},
 	})
 }
@@ -135,9 +138,13 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.ReadFile(args[0]))[:n], 0o666))
 }
 
-// capture FILE SCENARIO: writes an empty recording that carries a scenario.
+// capture FILE SCENARIO [CLOCK]: writes an empty recording that carries a scenario.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
-	rec, err := pcap.Create(ts.MkAbs(args[0]), pcap.Meta{Scenario: ts.ReadFile(args[1]), Clock: "virtual"})
+	clock := "virtual"
+	if len(args) > 2 {
+		clock = args[2]
+	}
+	rec, err := pcap.Create(ts.MkAbs(args[0]), pcap.Meta{Scenario: ts.ReadFile(args[1]), Clock: clock})
 	ts.Check(err)
 	ts.Check(rec.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/scenario"
 	"github.com/vnreplay/vnreplay/switch"
+	"github.com/vnreplay/vnreplay/tap"
 )
 
 // openFlags are the flags of replay that only --open has a use for.
@@ -25,13 +27,14 @@ func openFlags() []cli.Flag {
 		&cli.StringFlag{Name: "speed", Usage: "open: `N` times as fast: 2x, 0.5x, 1/3x"},
 		&cli.StringFlag{Name: "pps", Usage: "open: `N` frames per second"},
 		&cli.StringFlag{Name: "mbps", Usage: "open: `N` Mbit of frames per second"},
-		&cli.BoolFlag{Name: "topspeed", Usage: "open: 10 million frames per second"},
+		&cli.BoolFlag{Name: "topspeed", Usage: "open: 10 million frames/s; with --to, all"},
 		&cli.DurationFlag{Name: "max-gap", Usage: "open: at most `TIME` between frames"},
 		&cli.Uint64Flag{Name: "loop", Usage: "open: go over the capture `N` times"},
 		&cli.Uint64Flag{Name: "limit", Usage: "open: send at most `N` frames"},
 		&cli.BoolFlag{Name: "step", Usage: "open: ask before each frame"},
 		&cli.StringFlag{Name: "ports", Usage: "open: a port for each `mac|interface`"},
 		&cli.StringSliceFlag{Name: "port", Usage: "open: port `NAME=EXPR` sends what EXPR matches"},
+		&cli.StringSliceFlag{Name: "to", Usage: "open: send to `[NAME@]PORT`, in real time"},
 		&cli.Uint64Flag{Name: "mtu", Usage: "open: MTU of all ports in `BYTES`"},
 		&cli.StringSliceFlag{Name: "fault", Usage: "open: break frames by `RULE`"},
 	}
@@ -40,7 +43,10 @@ func openFlags() []cli.Flag {
 const openHelp = "With --open nothing waits for answers: each source MAC becomes a port of\n" +
 	"the switch (each port of a recording, that port) and sends its frames when\n" +
 	"the capture has them, or as told. A live address then answers as it likes.\n" +
-	"--mbps counts frames with their Ethernet header, without FCS and preamble.\n\n"
+	"--mbps counts frames with their Ethernet header, without FCS and preamble.\n" +
+	"With --to PORT (as in WHO@PORT) all frames go out there in real time, at\n" +
+	"their deadlines; --topspeed is as fast as they are taken. --to NAME@PORT\n" +
+	"sends only what enters the port NAME.\n\n"
 
 // onlyOpen refuses flags that need --open.
 func onlyOpen(c *cli.Context) error {
@@ -58,7 +64,7 @@ func notOpen(c *cli.Context) error {
 	if c.IsSet("play") {
 		return usage("replay: --play does not go with --open, which sends all frames: choose by --port NAME=EXPR")
 	}
-	for _, name := range []string{"compare", "mask-header", "mask", "within", "max-retransmits", "max-synthetic", "max-segments", "max-virtual"} {
+	for _, name := range []string{"compare", "mask-header", "mask", "within", "max-retransmits", "max-synthetic", "max-segments", "max-virtual", "patience", "other"} {
 		if c.IsSet(name) {
 			return usage("replay: --%s does not go with --open, which compares nothing", name)
 		}
@@ -74,6 +80,7 @@ type opener struct {
 	pace    string // in words
 	partial bool   // is enough
 	stepper *stepper
+	to      []destination
 }
 
 // openLoop is the action of replay --open.
@@ -83,7 +90,7 @@ func openLoop(c *cli.Context, p player) error {
 	}
 	o := opener{player: p, path: c.Args().First(), partial: c.Bool("allow-partial")}
 	o.opts = replay.FeedOptions{Seed: c.Uint64("seed"), WallLimit: c.Duration("wall-limit"), Limit: c.Uint64("limit")}
-	if err := errors.Join(o.readPace(c), o.readPorts(c)); err != nil {
+	if err := errors.Join(o.readPace(c), o.readPorts(c), o.readTo(c)); err != nil {
 		return err
 	}
 	texts, err := readTables(c.StringSlice("fault"))
@@ -186,6 +193,59 @@ func (o *opener) readPorts(c *cli.Context) error {
 	return nil
 }
 
+// readTo reads where frames go in real time.
+func (o *opener) readTo(c *cli.Context) error {
+	for _, text := range c.StringSlice("to") {
+		to := destination{spec: text}
+		if name, spec, ok := strings.Cut(text, "@"); ok && !strings.Contains(name, ":") {
+			to = destination{name, spec}
+		}
+		if err := tap.Check(to.spec); err != nil {
+			return usage("--to %s: %v", text, err)
+		}
+		o.to = append(o.to, to)
+	}
+	if len(o.to) == 0 {
+		return nil
+	}
+	whole := slices.ContainsFunc(o.to, func(t destination) bool { return t.name == "" })
+	switch {
+	case whole && len(o.to) > 1:
+		return usage("--to %s sends all frames, so there can be no other --to: name the port of each, --to NAME@PORT", c.StringSlice("to")[0])
+	case whole && (c.IsSet("port") || c.IsSet("ports")):
+		return usage("--to without a name sends all frames, so there are no ports to choose: --to NAME@PORT")
+	case len(o.to) > 1 && (o.out != "" || c.IsSet("fault")):
+		return usage("-w and --fault go with one --to")
+	}
+	for _, name := range []string{"live", "step", "mtu"} {
+		if c.IsSet(name) {
+			return usage("--%s does not go with --to", name)
+		}
+	}
+	if !c.IsSet("wall-limit") {
+		o.opts.WallLimit = 0 // as long as it takes
+	}
+	o.real = true
+	return nil
+}
+
+// destination is a --to: the port whose frames go there, "" for all, and the device.
+type destination struct{ name, spec string }
+
+// openTo opens the devices.
+func (o *opener) openTo(ctx context.Context, g *guard) error {
+	o.cables.failed = g.cancel
+	for _, to := range o.to {
+		c, err := o.cables.open("--to", to.spec)
+		if err != nil {
+			return err
+		}
+		o.opts.To = append(o.opts.To, replay.FeedTo{Port: to.name, Name: to.spec, MTU: c.dev.MTU(), Write: c.dev.Write, Connect: c.connect})
+	}
+	context.AfterFunc(ctx, o.cables.close)
+	return nil
+}
+
 // readLive reads the live addresses, whose applications may be made of the capture.
 func (o *opener) readLive(open replay.Source) error {
 	var a *replay.Analysis
@@ -231,6 +291,10 @@ func (o *opener) feed(ctx context.Context) error {
 	if o.stepper != nil {
 		o.stepper.ctx = ctx
 	}
+	defer o.cables.close()
+	if err := o.openTo(ctx, g); err != nil {
+		return err
+	}
 	rec, file, err := o.create()
 	if err != nil {
 		return err
@@ -239,7 +303,10 @@ func (o *opener) feed(ctx context.Context) error {
 		g.leaves(file.Written())
 		o.opts.Recorder = &ceiling{Recorder: rec, most: o.maxSize, end: g.cancel}
 	}
-	inTime := g.within(o.opts.WallLimit)
+	inTime := func() {}
+	if o.opts.WallLimit > 0 {
+		inTime = g.within(o.opts.WallLimit)
+	}
 	fed, err := replay.Feed(ctx, open, o.opts)
 	if rec != nil {
 		if cerr := finish(rec, file, fed); err == nil {
@@ -260,7 +327,7 @@ func (o *opener) feed(ctx context.Context) error {
 		return err
 	case fed.Frames == 0:
 		return fmt.Errorf("%s: nothing was sent: %s", o.path, why(fed))
-	case !o.partial && (len(fed.Skipped) > 0 || fed.Cut != nil):
+	case !o.partial && (len(fed.Skipped) > 0 || fed.Cut != nil || fed.Lost > 0 || len(o.cables.lost()) > 0):
 		return quiet{exitUsage}
 	}
 	return nil
@@ -273,6 +340,9 @@ func (o *opener) create() (*pcap.Recorder, *pcap.File, error) {
 	}
 	v := scenario.Versions()
 	meta := pcap.Meta{Version: v.VNReplay, Stack: v.Stack, Go: v.Go, Seed: o.opts.Seed}
+	if o.real {
+		meta.Clock = "real"
+	}
 	for _, r := range o.opts.Faults {
 		meta.Rules = append(meta.Rules, r.String())
 	}

@@ -35,6 +35,10 @@ type openOutcome struct {
 	Mbps      float64               `json:"mbps"`
 	Virtual   time.Duration         `json:"virtual_ns"`
 	Wall      time.Duration         `json:"wall_ns"`
+	RealTime  bool                  `json:"real_time,omitempty"`
+	Late      time.Duration         `json:"late_ns,omitempty"`  // the latest frame, behind its deadline
+	Lost      uint64                `json:"lost,omitempty"`     // frames that the device did not take in time
+	Device    []string              `json:"not_sent,omitempty"` // what devices say they did not get through
 	Stopped   bool                  `json:"stopped,omitempty"`
 	Live      uint64                `json:"live_frames,omitempty"` // that live hosts sent
 	Ports     []openPort            `json:"ports"`
@@ -66,7 +70,7 @@ func (o *opener) print(fed *replay.Fed, err error) error {
 	}
 	out := openOutcome{
 		Capture: o.path, Frames: fed.Frames, Bytes: fed.Bytes, Duration: fed.Duration, PPS: fed.PPS(), Mbps: fed.Mbps(),
-		Virtual: fed.Stats.Virtual, Wall: fed.Stats.Wall, Stopped: fed.Stopped, Live: fed.Live, Ports: []openPort{},
+		Virtual: fed.Stats.Virtual, Wall: fed.Stats.Wall, RealTime: o.real, Late: fed.Late, Lost: fed.Lost, Device: o.cables.lost(), Stopped: fed.Stopped, Live: fed.Live, Ports: []openPort{},
 		Rules: ruleResults(fed), Skipped: jsonSkips(fed.Skipped), Left: jsonSkips(fed.Left),
 		Backwards: fed.Backwards, Ahead: fed.Ahead, Recording: o.out,
 	}
@@ -90,8 +94,18 @@ func (o *opener) text(fed *replay.Fed, err error) string {
 	if fed.Duration > 0 {
 		fmt.Fprintf(&b, ": %s pps, %s Mbit/s", number(fed.PPS()), number(fed.Mbps()))
 	}
-	fmt.Fprintf(&b, "\n%v virtual in %v wall time\n", fed.Stats.Virtual, round(fed.Stats.Wall))
-	if fed.Live > 0 {
+	if o.real {
+		b.WriteString("\nin real time")
+		if !o.opts.Pace.TopSpeed {
+			fmt.Fprintf(&b, "; the latest frame was %v behind its time", round(fed.Late))
+		}
+		b.WriteByte('\n')
+	} else {
+		fmt.Fprintf(&b, "\n%v virtual in %v wall time\n", fed.Stats.Virtual, round(fed.Stats.Wall))
+	}
+	if fed.Live > 0 && o.real {
+		fmt.Fprintf(&b, "%s came back\n", count(fed.Live, "frame"))
+	} else if fed.Live > 0 {
 		fmt.Fprintf(&b, "live hosts sent %s", count(fed.Live, "frame"))
 		if fed.Answers > 0 {
 			fmt.Fprintf(&b, "; %s made up to tell them where addresses are", count(fed.Answers, "frame"))
@@ -162,6 +176,12 @@ func (o *opener) writeWarnings(to *strings.Builder, fed *replay.Fed) {
 	}
 	skips("skipped", fed.Skipped)
 	skips("left out", fed.Left)
+	if fed.Lost > 0 {
+		fmt.Fprintf(b, "lost %s that the device did not take in time\n", count(fed.Lost, "frame"))
+	}
+	for _, line := range o.cables.lost() {
+		fmt.Fprintf(b, "%s\n", line)
+	}
 	if fed.Stopped {
 		fmt.Fprintf(b, "stopped before the end of the capture\n")
 	}

@@ -32,6 +32,8 @@ type replayOutcome struct {
 	Skipped       []jsonSkip       `json:"skipped"` // frames that are not usable
 	Clock         jsonClock        `json:"clock"`
 	Notes         []string         `json:"notes"`
+	Other         []jsonOther      `json:"other,omitempty"` // from outside, in no conversation
+	RealTime      bool             `json:"real_time,omitempty"`
 	Segments      int              `json:"live_segments"`
 	Retransmits   int              `json:"live_retransmissions"`
 	Synthetic     int              `json:"synthetic_acks"`
@@ -47,6 +49,12 @@ type replayOutcome struct {
 type jsonLive struct {
 	Address     netip.Addr `json:"address"`
 	Application string     `json:"application"`
+}
+
+type jsonOther struct {
+	What   string   `json:"what"`
+	Frames int      `json:"frames"`
+	First  []uint64 `json:"first_frames"` // of the recording
 }
 
 type jsonUnplayable struct {
@@ -91,7 +99,7 @@ func outcomeOf(r *replay.Report) replayOutcome {
 	out := replayOutcome{
 		Verdict: r.Verdict.String(), Capture: r.Capture.Name, Versions: r.Versions, Seed: r.Seed,
 		Divergences: []jsonDivergence{}, Masked: map[string]int{}, Normalised: map[string]int{}, Skipped: jsonSkips(r.Capture.Skipped), Clock: clockOf(r.Capture), Notes: append([]string{}, r.Notes...),
-		Segments: r.Segments, Retransmits: r.Retransmits, Synthetic: r.Synthetic, SyntheticAt: r.SyntheticFrames, StackOnly: r.StackOnly(),
+		Segments: r.Segments, Retransmits: r.Retransmits, Synthetic: r.Synthetic, RealTime: r.RealTime, SyntheticAt: r.SyntheticFrames, StackOnly: r.StackOnly(),
 		Virtual: r.Virtual, Captured: r.Captured, Frames: r.Stats.Frames, Recording: r.Recording, Again: r.Again,
 	}
 	if r.Actual != nil {
@@ -112,6 +120,9 @@ func outcomeOf(r *replay.Report) replayOutcome {
 	}
 	for _, n := range r.Masked {
 		out.Masked[n.Name] = n.N
+	}
+	for _, o := range r.Other {
+		out.Other = append(out.Other, jsonOther{o.What, o.N, o.First})
 	}
 	for _, d := range r.Divergences {
 		out.Divergences = append(out.Divergences, divergenceOf(d))

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func replayCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "play a capture against a live stack",
-		UsageText: "vnreplay replay CAPTURE --live WHO[=APP]... [--play WHO]... | --open [FLAGS]",
+		UsageText: "vnreplay replay CAPTURE --live WHO[=APP|@PORT]... | --open [FLAGS]",
 		Description: "Gives each live address a real TCP/IP stack, plays those that talk to it\n" +
 			"from the capture, and compares what the live side says with what the\n" +
 			"capture says it said. Without --live and --play it lists what the capture\n" +
@@ -39,11 +40,13 @@ func replayCommand() *cli.Command {
 			"exec: gives COMMAND to a shell once for each connection or flow of\n" +
 			"datagrams, and joins it to standard input and output. Virtual time then\n" +
 			"goes as fast as real time, and a run does not repeat to the byte.\n\n" +
+			outsideHelp +
 			openHelp +
 			"Example: vnreplay replay bug.pcap --live 10.0.0.2\n" +
+			"         vnreplay replay bug.pcap --live 10.0.0.2@tap:vnr0\n" +
 			"         vnreplay replay bug.pcap --open --speed 10x -w out.pcapng",
 		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP]` is live; may be repeated"},
+			&cli.StringSliceFlag{Name: "live", Usage: "`WHO[=APP|@PORT]` is live; may be repeated"},
 			&cli.StringSliceFlag{Name: "play", Usage: "only `WHO` is played; may be repeated"},
 			&cli.StringFlag{Name: "w", Usage: "write a recording of the replay to `OUT`"},
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "seed `N` of the live stacks (0)"},
@@ -55,6 +58,8 @@ func replayCommand() *cli.Command {
 			&cli.StringFlag{Name: "max-synthetic", Usage: "`N` acks made up for each connection"},
 			&cli.StringFlag{Name: "max-segments", Usage: "`PERCENT` of the captured ones"},
 			&cli.DurationFlag{Name: "max-virtual", Usage: "so much virtual `TIME` in all"},
+			&cli.DurationFlag{Name: "patience", Value: replay.Patience, Usage: "wait so much `TIME` for the live side (1m)"},
+			&cli.BoolFlag{Name: "other", Usage: "list what else came from @PORT"},
 			wallLimitFlag,
 			maxSizeFlag,
 			jsonFlag,
@@ -80,11 +85,19 @@ func replayCommand() *cli.Command {
 			if err := judgement(c, &p.options); err != nil {
 				return err
 			}
+			p.options.Patience, p.other = c.Duration("patience"), c.Bool("other")
 			p.seedGiven, p.wallGiven = c.IsSet("seed"), c.IsSet("wall-limit")
 			return p.play(c.Context, c.Args().First())
 		},
 	}
 }
+
+// outsideHelp is about live sides that have a stack already.
+const outsideHelp = "With WHO@PORT the live side is outside: a kernel, a virtual machine. PORT is\n" +
+	"tap:NAME, packet:IFACE, qemu:unix:PATH, qemu:tcp:HOST:PORT, unixgram:PATH or\n" +
+	"vxlan:VNI@LOCAL. Everybody else is played there in real time; WHO must have\n" +
+	"its address, and routes to those that are played. What else it sends is\n" +
+	"counted (--other lists it).\n\n"
 
 // realWallLimit is the wall time limit of runs in real time, if none is given: a live
 // side that hangs is noticed after a minute of it.
@@ -97,7 +110,11 @@ type player struct {
 	json           bool
 	seedGiven      bool
 	wallGiven      bool
-	real           bool   // processes run in real time
+	processes      bool // are live
+	real           bool // time
+	other          bool // is listed
+	outside        map[string]*replay.Outside
+	cables         cables
 	again          string // the command line, without the output
 	maxSize        int64
 	options        replay.Options
@@ -130,20 +147,24 @@ func (p *player) play(ctx context.Context, path string) error {
 		return err
 	}
 	for _, l := range p.options.Live {
-		p.real = p.real || strings.HasPrefix(l.Name, execPrefix)
+		p.processes = p.processes || strings.HasPrefix(l.Name, execPrefix)
 	}
-	if p.real && !p.wallGiven {
-		p.options.WallLimit = realWallLimit
+	if p.real = p.processes || len(p.outside) > 0; p.real && !p.wallGiven {
+		p.options.WallLimit = realWallLimit + length(capture)
 	}
 	if err := p.frames(capture); err != nil {
 		return err
 	}
+	ctx, g := newGuard(ctx, p.stderr, grace)
+	defer g.stop()
+	if err := p.openOutside(ctx, g, a); err != nil {
+		return err
+	}
+	defer p.cables.close()
 	rec, remove, err := p.record(path)
 	if err != nil {
 		return err
 	}
-	ctx, g := newGuard(ctx, p.stderr, grace)
-	defer g.stop()
 	p.options.Recorder = &ceiling{Recorder: rec, most: p.maxSize, end: g.cancel}
 	g.leaves(rec.Written())
 	inTime := g.within(p.options.WallLimit)
@@ -156,7 +177,9 @@ func (p *player) play(ctx context.Context, path string) error {
 		remove()
 		return err
 	}
-	if p.real {
+	if len(p.outside) > 0 {
+		report.Notes = append(append(report.Notes, p.cables.lost()...), "the live side is outside, in real time: another run may differ in time and segments")
+	} else if p.processes {
 		report.Notes = append(report.Notes, "processes ran in real time: another run may differ in time and segments")
 	}
 	if n := report.BothLive; n > 0 {
@@ -292,14 +315,57 @@ func (p *player) print(r *replay.Report, kept string) error {
 	v := scenario.Versions()
 	r.Versions = fmt.Sprintf("vnreplay %s, gVisor %s, %s", v.VNReplay, v.Stack, v.Go)
 	r.Recording, r.Again = kept, p.again
+	w := p.stdout
 	switch {
 	case p.json:
 		return writeJSON(p.stdout, outcomeOf(r))
 	case p.out == "-":
-		r.Recording = ""
-		return r.Print(p.stderr)
+		r.Recording, w = "", p.stderr
 	}
-	return r.Print(p.stdout)
+	if err := r.Print(w); err != nil || !p.other {
+		return err
+	}
+	return r.PrintOther(w)
+}
+
+// length is how long a capture took.
+func length(c *replay.Capture) time.Duration {
+	if n := len(c.Frames); n > 0 {
+		return min(c.Frames[n-1].At, 365*24*time.Hour)
+	}
+	return 0
+}
+
+// openOutside opens the ports to the outside, and says to whoever waits for that when
+// live addresses may begin to talk.
+func (p *player) openOutside(ctx context.Context, g *guard, a *replay.Analysis) error {
+	if len(p.outside) == 0 {
+		return nil
+	}
+	p.cables.failed = g.cancel
+	for spec, out := range p.outside {
+		c, err := p.cables.open("--live", spec)
+		if err != nil {
+			p.cables.close()
+			return err
+		}
+		out.Connect = c.connect
+	}
+	context.AfterFunc(ctx, p.cables.close)
+	var opens []string
+	for _, c := range a.Conversations {
+		if c.Reason == "" && slices.ContainsFunc(p.options.Live, func(l replay.Live) bool { return l.Addr == c.Ends[0].Addr() && l.Behind != nil }) {
+			if to := fmt.Sprintf("%v %v", c.Proto, c.Ends[1]); !slices.Contains(opens, to) {
+				opens = append(opens, to)
+			}
+		}
+	}
+	p.options.Ready = func() {
+		if len(opens) > 0 {
+			fmt.Fprintf(p.stderr, "vnreplay: ready: the live side is to open %s\n", strings.Join(opens[:min(len(opens), 4)], ", "))
+		}
+	}
+	return nil
 }
 
 var (

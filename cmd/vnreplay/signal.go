@@ -33,7 +33,7 @@ type guard struct {
 
 	mu   sync.Mutex
 	left []string // what stands on the disk while the command is at work
-	junk []string // directories that nobody misses
+	junk []string // files and directories that nobody misses
 }
 
 // newGuard returns a guard and the context that ends with the first signal. A
@@ -83,11 +83,11 @@ func (g *guard) leaves(path string) {
 	g.left = append(g.left, path)
 }
 
-// discards names a directory that goes if the process ends now.
-func (g *guard) discards(dir string) {
+// discards names a file or directory that goes if the process ends now.
+func (g *guard) discards(path string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.junk = append(g.junk, dir)
+	g.junk = append(g.junk, path)
 }
 
 // within ends the process when a run takes longer than its wall limit, because
@@ -103,8 +103,8 @@ func (g *guard) within(limit time.Duration) (stop func()) {
 // exit ends the process, and says what it leaves behind.
 func (g *guard) exit(status int, why string) {
 	g.mu.Lock() // for good
-	for _, dir := range g.junk {
-		os.RemoveAll(dir)
+	for _, path := range g.junk {
+		os.RemoveAll(path)
 	}
 	text := "vnreplay: " + why
 	for _, path := range g.left {

@@ -14,7 +14,8 @@ var layers = [][]string{
 	{"switch", "filter"},
 	{"faults", "pcap", "tap", "vnetif"},
 	{"apps"},
-	{"scenario", "replay"},
+	{"scenario", "replay", "live"},
+	{"internal"},
 	{"cmd", "vnettest"},
 }
 
@@ -30,7 +31,9 @@ var owners = map[string]string{
 	"github.com/google/gopacket":     "pcap",
 	"golang.org/x/net/bpf":           "filter",
 	"github.com/vishvananda/netlink": "tap",
-	"golang.org/x/sys":               "tap",
+	"golang.org/x/sys/unix":          "tap",
+	"golang.org/x/sys/windows":       "tap",
+	"golang.org/x/sys/cpu":           "faults",
 }
 
 // standardOnly are the directories that import nothing but the standard library.

@@ -1,0 +1,74 @@
+package vswitch_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+)
+
+// BenchmarkPorts sends 1514-byte frames round a ring of stations on one learning
+// switch, each to its neighbour, in virtual time: what a frame costs must not depend on
+// how many ports there are. x-2ports is that cost as a multiple of the one with two
+// ports, measured beforehand.
+func BenchmarkPorts(b *testing.B) {
+	for _, ports := range []int{2, 10, 100, 1000, 5000} {
+		b.Run(fmt.Sprint(ports), func(b *testing.B) {
+			two := ring(b, 2, 20_000)
+			b.ResetTimer()
+			each := ring(b, ports, b.N)
+			b.ReportMetric(float64(each)/float64(b.N), "ns/frame")
+			b.ReportMetric(float64(each)/float64(b.N)/(float64(two)/20_000), "x-2ports")
+		})
+	}
+}
+
+// ring sends n frames and returns how long they took.
+func ring(b *testing.B, ports, n int) time.Duration {
+	w := vswitch.NewWorld(vswitch.Config{Limit: 1 << 62, WallLimit: time.Hour})
+	defer w.Close()
+	sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+	must(b, err)
+	stations := make([]*vswitch.Port, ports)
+	frames := make([][]byte, ports)
+	left, arrived := n, 0
+	for i := range stations {
+		stations[i], err = sw.Connect(vswitch.PortConfig{}, vswitch.EndpointFunc(func([]byte) {
+			if arrived++; left > 0 && frames[i] != nil {
+				left--
+				if err := stations[i].Send(frames[i]); err != nil {
+					b.Error(err)
+				}
+			}
+		}))
+		must(b, err)
+	}
+	// Everybody's address is known before it starts.
+	node := newNode(b, w, "script")
+	var took time.Duration
+	must(b, w.Run(context.Background(), func(context.Context) error {
+		for _, p := range stations {
+			must(b, p.Send(sized(stations[0].MAC(), p.MAC(), 60)))
+			if err := sleep(node, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		for i, p := range stations {
+			frames[i] = sized(stations[(i+1)%ports].MAC(), p.MAC(), 1514)
+		}
+		arrived = 0
+		began := time.Now()
+		left--
+		must(b, stations[0].Send(frames[0]))
+		for left > 0 || arrived < n {
+			if err := sleep(node, 60*time.Microsecond*time.Duration(max(n-arrived, 1))); err != nil {
+				return err
+			}
+		}
+		took = time.Since(began)
+		return nil
+	}))
+	return took
+}

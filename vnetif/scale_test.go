@@ -1,0 +1,228 @@
+package vnetif_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+
+	vswitch "github.com/vnreplay/vnreplay/switch"
+	"github.com/vnreplay/vnreplay/vnetif"
+)
+
+// crowd is many hosts on one switch: h0 is 10.0.0.1/16, h1 is 10.0.0.2 and so on.
+func crowd(t testing.TB, n int) (*vswitch.World, []*vnetif.Host) {
+	t.Helper()
+	w := vswitch.NewWorld(vswitch.Config{WallLimit: 10 * time.Minute})
+	t.Cleanup(func() { _ = w.Close() })
+	sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hosts []*vnetif.Host
+	for i := range n {
+		h, err := vnetif.NewHost(sw, vnetif.HostConfig{
+			Name: fmt.Sprint("h", i), Addrs: []netip.Prefix{netip.PrefixFrom(crowdAddr(i), 16)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = append(hosts, h)
+	}
+	return w, hosts
+}
+
+func crowdAddr(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 0, byte((i + 1) >> 8), byte(i + 1)})
+}
+
+// heap is the memory in use, after garbage has been collected.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// pingOnce sends one echo request and waits for its answer.
+func pingOnce(from *vnetif.Host, to netip.Addr) error {
+	pc, err := from.ListenPacket("ip4:icmp", "")
+	if err != nil {
+		return err
+	}
+	defer pc.Close()
+	msg := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{Seq: 1, Data: []byte("scale")}}
+	b, err := msg.Marshal(nil)
+	if err != nil {
+		return err
+	}
+	if _, err := pc.WriteTo(b, &net.IPAddr{IP: to.AsSlice()}); err != nil {
+		return err
+	}
+	if err := pc.SetReadDeadline(from.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	_, _, err = pc.ReadFrom(make([]byte, 100))
+	return err
+}
+
+// On a switch of 1 000 hosts 300 ask for the same one's address at the same instant, and
+// get through. (A gVisor stack knows at most 512 neighbours at a time.)
+func TestScaleARPStorm(t *testing.T) {
+	w, hosts := crowd(t, 1000)
+	var failed sync.Map
+	const asking = 300
+	for i, h := range hosts[1 : 1+asking] {
+		w.Go(fmt.Sprint("ping", i), func(context.Context) error {
+			if err := pingOnce(h, crowdAddr(0)); err != nil {
+				failed.Store(h.Name(), err)
+			}
+			return nil
+		})
+	}
+	if err := w.Run(context.Background(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	failed.Range(func(name, err any) bool { t.Errorf("%v: %v", name, err); return true })
+	// A request to all, a reply, an echo request and its reply; and the one that is
+	// asked may ask back.
+	if st := w.Stats(); st.Frames < asking*4 || st.Frames > asking*6 {
+		t.Errorf("%d frames", st.Frames)
+	}
+}
+
+// 60 hosts ping each other, all pairs in both directions, each host one after the other.
+func TestScaleAllPairs(t *testing.T) {
+	const n = 60
+	w, hosts := crowd(t, n)
+	for i, h := range hosts {
+		w.Go(fmt.Sprint("ping", i), func(context.Context) error {
+			for k := range n {
+				if k == i {
+					continue
+				}
+				if err := pingOnce(h, crowdAddr(k)); err != nil {
+					return fmt.Errorf("%s to h%d: %w", h.Name(), k, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := w.Run(context.Background(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// 100 switches in one world, each with two hosts that talk.
+func TestScaleSwitches(t *testing.T) {
+	w := vswitch.NewWorld(vswitch.Config{WallLimit: time.Minute})
+	defer w.Close()
+	for i := range 100 {
+		sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pair [2]*vnetif.Host
+		for k := range pair {
+			pair[k], err = vnetif.NewHost(sw, vnetif.HostConfig{Name: fmt.Sprintf("s%d-%d", i, k), Addrs: []netip.Prefix{netip.PrefixFrom(crowdAddr(k), 24)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Go(fmt.Sprint("talk", i), func(context.Context) error { return transfer(pair[0], pair[1], "10.0.0.2:80", 20_000) })
+	}
+	if err := w.Run(context.Background(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// talkers opens n connections between two hosts, says a word on each while all are open,
+// and returns how much memory all of them take.
+func talkers(t testing.TB, n int) (bytes uint64) {
+	w, hosts := crowd(t, 2)
+	l, err := hosts[1].Listen("tcp", ":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter, err := w.NewNode("meter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	w.Background("server", func(context.Context) error {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	})
+	err = w.Run(context.Background(), func(context.Context) error {
+		var all []net.Conn
+		for i := range n {
+			c, err := hosts[0].Dial("tcp", "h1:80")
+			if err != nil {
+				return fmt.Errorf("connection %d: %w", i, err)
+			}
+			all = append(all, c)
+		}
+		word := make([]byte, 5)
+		for i, c := range all {
+			if _, err := c.Write([]byte("hello")); err != nil {
+				return fmt.Errorf("connection %d: %w", i, err)
+			}
+			if _, err := io.ReadFull(c, word); err != nil {
+				return fmt.Errorf("connection %d: %w", i, err)
+			}
+		}
+		// The world's loop collects garbage; an application cannot wait for that.
+		meter.AppClock(0).AfterFunc(0, func() { bytes = heap() - before })
+		if err := hosts[0].Sleep(time.Millisecond); err != nil {
+			return err
+		}
+		for _, c := range all {
+			if err := c.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+func TestScaleConnections(t *testing.T) { talkers(t, 2000) }
+
+// BenchmarkScale prints what a host and a connection cost in memory. An operation of
+// hosts is a world of 1 000 of them, one of connections 10 000 at the same time.
+func BenchmarkScale(b *testing.B) {
+	b.Run("hosts", func(b *testing.B) {
+		for range b.N {
+			before := heap()
+			w, hosts := crowd(b, 1000)
+			b.ReportMetric(float64(heap()-before)/float64(len(hosts))/1024, "KiB/host")
+			runtime.KeepAlive(w)
+		}
+	})
+	b.Run("connections", func(b *testing.B) {
+		for range b.N {
+			b.ReportMetric(float64(talkers(b, 10_000))/10_000/1024, "KiB/connection")
+		}
+	})
+}
