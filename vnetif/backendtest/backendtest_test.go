@@ -63,15 +63,15 @@ func TestBrokenBackends(t *testing.T) {
 		{"loses the last", "broadcast: port a got 49 of 50 frames within 5s"},
 		{"reorders", "broadcast: port a got frame 2 of 50 where frame 1 was to come"},
 		{"pads", "broadcast: port a got a frame that nobody sent to it, or not with these bytes"},
-		{"any size", "sizes: a Send of 0 bytes at a port of MTU 1400: <nil>, want an error that is: " + vswitch.ErrRunt.Error()},
-		{"small", "sizes: a Send of 1414 bytes at a port of MTU 1400: port "},
+		{"any size", "sizes: at a port of MTU 1400, Send of 0 bytes: <nil>, want an error that is: " + vswitch.ErrRunt.Error()},
+		{"small", "sizes: at a port of MTU 1400, Send of 1414 bytes: port "},
 		{"one MTU", "ports: a port that asked for name asked, address 02:aa:bb:cc:dd:ee, MTU 9000 has asked, 02:aa:bb:cc:dd:ee, 1500"},
 		{"one name", `ports: port b has the name "port", which is empty or another port's`},
 		{"one address", "ports: port c has the address 02:00:00:00:00:00, which is none, that of a group, or another port's"},
 		{"any address", "addresses repeat: three ports have the addresses ["},
 		{"sends when closed", "Close: after Close, Send: <nil>, want net.ErrClosed"},
 		{"closes once", "Close: again: port b: Close: use of closed network connection"},
-		{"other world", "ports: the backend's World is another one than it was made for"},
+		{"other world", "ports: its World is another one than the backend was made for"},
 		{"none", "ports: making the backend: no cable"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {
