@@ -235,7 +235,7 @@ func (s *Switch) record(e Event) error {
 
 // Inspect calls f while no frame enters the switch and nothing on it changes: f may
 // read the counters of its ports and rules, also while the world runs. It must not call
-// anything else of the world, and be quick. It is not for what the world itself calls
+// anything else of the world, not even Rules, and be quick. It is not for what the world itself calls
 // (endpoints, rules, recorders).
 func (s *Switch) Inspect(f func()) { s.change("inspect", f) }
 

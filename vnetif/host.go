@@ -373,6 +373,7 @@ func finished(ep tcpip.Endpoint) bool {
 
 // HostStats are counters of a host's stack.
 type HostStats struct {
+	TCPConnections     uint64 // those that are not closed, now
 	TCPRetransmits     uint64 // segments sent again
 	TCPResetsSent      uint64
 	TCPResetsReceived  uint64
@@ -388,6 +389,7 @@ type HostStats struct {
 func (h *Host) Stats() HostStats {
 	s := h.stack.Stats()
 	return HostStats{
+		TCPConnections:     s.TCP.CurrentConnected.Value(),
 		TCPRetransmits:     s.TCP.Retransmits.Value(),
 		TCPResetsSent:      s.TCP.ResetsSent.Value(),
 		TCPResetsReceived:  s.TCP.ResetsReceived.Value(),

@@ -152,14 +152,14 @@ func sizes(l *lab) error {
 			want error
 		}{{0, vswitch.ErrRunt}, {13, vswitch.ErrRunt}, {1415, vswitch.ErrTooBig}} {
 			if err := a.Send(make([]byte, c.size)); !errors.Is(err, c.want) {
-				return fmt.Errorf("Send of %d bytes at a port of MTU 1400: %v, want an error that is: %w", c.size, err, c.want)
+				return fmt.Errorf("at a port of MTU 1400, Send of %d bytes: %v, want an error that is: %w", c.size, err, c.want)
 			}
 		}
 		var sent [][]byte
 		for i, size := range []int{14, 1414} {
 			sent = append(sent, frame(b.MAC(), a, i, size))
 			if err := a.Send(sent[i]); err != nil {
-				return fmt.Errorf("Send of %d bytes at a port of MTU 1400: %w", size, err)
+				return fmt.Errorf("at a port of MTU 1400, Send of %d bytes: %w", size, err)
 			}
 		}
 		return l.arrive(a, all[1:], sent)
@@ -180,7 +180,7 @@ func sendCopies(l *lab) error {
 				return err
 			}
 			if !bytes.Equal(f, want[i]) {
-				return errors.New("Send changed the sender's bytes")
+				return errors.New("the sender's bytes were changed by Send")
 			}
 			clear(f) // the sender's, again
 		}
@@ -280,7 +280,7 @@ func closing(l *lab) error {
 			return fmt.Errorf("again: %w", err)
 		}
 		if err := b.Send(frame(a.MAC(), b, 0, 60)); !errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("Send after Close: %v, want net.ErrClosed", err)
+			return fmt.Errorf("after Close, Send: %v, want net.ErrClosed", err)
 		}
 		return nil
 	})

@@ -40,7 +40,7 @@ func check[P vnetif.Port](cfg vswitch.Config, create func(*vswitch.World) (vneti
 		return errors.Join(fmt.Errorf("making the backend: %w", err), w.Close())
 	}
 	if on.World() != w {
-		return errors.Join(errors.New("World is another one than the backend was made for"), w.Close())
+		return errors.Join(errors.New("its World is another one than the backend was made for"), w.Close())
 	}
 	l := &lab{world: w, connect: func(cfg vswitch.PortConfig, e vswitch.Endpoint) (vnetif.Port, error) {
 		p, err := on.Connect(cfg, e)
