@@ -231,8 +231,8 @@ func TestFiveThousandInterfaces(t *testing.T) {
 	}
 }
 
-// Two MTUs on one switch: each interface's own holds for what it sends; what is too long
-// for a receiver is not its sender's fault, and arrives.
+// Two MTUs on one switch: each interface's own holds for what it sends, as an error, and
+// for what comes to it: that is lost, and counted.
 func TestTwoMTUsOnOneSwitch(t *testing.T) {
 	p := newPair(t, vnetif.RawConfig{Port: vswitch.PortConfig{MTU: 9000}}, vnetif.RawConfig{Port: vswitch.PortConfig{MTU: 1500}})
 	equal(t, "MTU of a", p.a.MTU(), 9000)
@@ -243,9 +243,11 @@ func TestTwoMTUsOnOneSwitch(t *testing.T) {
 		wantErr(t, "9001 bytes from a", p.a.WriteFrame(p.frame(strings.Repeat("x", 9001))), vswitch.ErrTooBig)
 		wantErr(t, "1501 bytes from b", p.b.WriteFrame(p.frame(strings.Repeat("x", 1501))), vswitch.ErrTooBig)
 		must(t, p.a.WriteFrame(p.frame(strings.Repeat("x", 9000))))
-		return p.b.WriteFrame(p.frame(strings.Repeat("x", 1500)))
+		must(t, p.b.WriteFrame(p.frame(strings.Repeat("x", 1500))))
+		return p.a.WriteFrame(p.frame(strings.Repeat("x", 1500)))
 	})
-	equal(t, "what b got", fmt.Sprint(lengths), "[9014]")
+	equal(t, "what b got", fmt.Sprint(lengths), "[1514]")
+	equal(t, "what was too long for b", p.b.Port().Counters().RxLost[vswitch.LostMTU], 1)
 }
 
 // A TCP/IP stack in one call, from addresses with prefix lengths and gateways, on
