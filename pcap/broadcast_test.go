@@ -33,6 +33,7 @@ func listen(t *testing.T, b *pcap.Broadcaster, w io.Writer) *listener {
 		w = &l.got
 	}
 	l.ended.Go(func() { l.stats, l.err = b.Stream(t.Context(), "one", w) })
+	synctest.Wait() // it has joined
 	return l
 }
 
