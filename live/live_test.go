@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/vnreplay/vnreplay/pcap"
 	vswitch "github.com/vnreplay/vnreplay/switch"
 	"github.com/vnreplay/vnreplay/tap"
+	"github.com/vnreplay/vnreplay/vnetif"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +42,40 @@ func host(name, addr string, list ...apps.App) live.Port {
 	return live.Port{PortConfig: vswitch.PortConfig{Name: name}, Host: h}
 }
 
+// sender sends in bulk as soon as the server listens: in real time nobody waits for it.
+type sender struct {
+	apps.Bulk
+	mu  sync.Mutex
+	now apps.App
+}
+
+func (s *sender) Server() bool { return false }
+
+func (s *sender) Result() apps.Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil {
+		return apps.Result{}
+	}
+	return s.now.Result()
+}
+
+func (s *sender) Run(ctx context.Context, h *vnetif.Host) error {
+	for {
+		app := s.New()
+		err := app.Run(ctx, h)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.now = app
+			return err
+		}
+		if err := h.Sleep(time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // lan is a bulk transfer from a to b, with a socket for a machine besides.
 func lan(t *testing.T, bytes int64) (cfg live.Config, dir string) {
 	t.Helper()
@@ -49,7 +85,7 @@ func lan(t *testing.T, bytes int64) (cfg live.Config, dir string) {
 	return live.Config{
 		Seed: 3,
 		Ports: []live.Port{
-			host("a", "10.0.0.1/24", apps.Bulk{To: "10.0.0.2:5001", Bytes: bytes}.New()),
+			host("a", "10.0.0.1/24", &sender{Bulk: apps.Bulk{To: "10.0.0.2:5001", Bytes: bytes}}),
 			host("b", "10.0.0.2/24", apps.BulkServer{Port: 5001}.New()),
 			{PortConfig: vswitch.PortConfig{Name: "q"}, Device: "qemu:unix:" + filepath.Join(dir, "q")},
 		},

@@ -33,6 +33,7 @@ func listen(t *testing.T, b *pcap.Broadcaster, w io.Writer) *listener {
 		w = &l.got
 	}
 	l.ended.Go(func() { l.stats, l.err = b.Stream(t.Context(), "one", w) })
+	synctest.Wait() // it has joined
 	return l
 }
 
@@ -261,4 +262,48 @@ func TestStreamsThatEnd(t *testing.T) {
 		}
 		ok(t, r.Close())
 	})
+}
+
+// Wireshark opens the stream of one who joined late, when ports were gone already.
+func TestWiresharkOpensALateStream(t *testing.T) {
+	log := everyClause(t).log
+	l := &listener{}
+	synctest.Test(t, func(t *testing.T) {
+		b := pcap.NewBroadcaster(pcap.BroadcasterConfig{})
+		r := live(t, pcap.LiveConfig{Outputs: []pcap.Output{b}})
+		joined := false
+		for _, e := range log.events {
+			ok(t, r.Record(e))
+			if _, closed := e.(*vswitch.Disconnected); closed && !joined {
+				joined = true
+				time.Sleep(time.Second)
+				l.ended.Go(func() { l.stats, l.err = b.Stream(t.Context(), "late", &l.got) })
+				synctest.Wait()
+			}
+		}
+		ok(t, r.Close())
+		l.ended.Wait()
+		ok(t, l.err)
+	})
+	path := file(t, "late.pcapng", l.got.bytes())
+	info := clean(t, "capinfos", path)
+	if !strings.Contains(info, fmt.Sprintf("Number of packets:   %d", l.stats.Frames)) || l.stats.Frames == 0 {
+		t.Errorf("%+v\n%s", l.stats, info)
+	}
+	clean(t, "tcpdump", "-n", "-r", path)
+	rows := columns(t, path, "frame.interface_name", "frame.packet_id")
+	for i, p := range packets(t, read(t, l.got.bytes())) {
+		name := interfacesOf(t, l.got.bytes())[p.Interface].Name
+		if want := fmt.Sprintf("%s|%d", name, p.ID); strings.Join(rows[i], "|") != want {
+			t.Errorf("tshark: %v, want %s", rows[i], want)
+		}
+	}
+}
+
+// interfacesOf returns the interfaces of a capture.
+func interfacesOf(t tb, b []byte) []pcap.Interface {
+	t.Helper()
+	r := read(t, b)
+	packets(t, r)
+	return r.Interfaces()
 }

@@ -199,6 +199,40 @@ func TestAnswersToARPAndNeighbourSolicitation(t *testing.T) {
 	}
 }
 
+// Questions are what the kernel asked, byte for byte, in a capture.
+func TestQuestionsAreAsCaptured(t *testing.T) {
+	asked := map[string]bool{}
+	for _, f := range frames(t, "03-rst-closed-port.a.pcapng") {
+		d := pcap.Decode(f.data)
+		switch {
+		case d.ARP != nil && d.ARP.Operation == 1:
+			q, err := pcap.BuildARPRequest(d.Src, d.ARP.SenderIP, d.ARP.TargetIP)
+			if q = must(t, q, err); d.Dst.IsGroup() && !bytes.Equal(q, f.data) {
+				t.Errorf("ARP request\n%x, want\n%x", q, f.data)
+			}
+			asked["ARP"] = true
+		case d.ICMP != nil && d.ICMP.Type == 135:
+			q, err := pcap.BuildNeighborSolicitation(d.Src, d.IP.Src, d.ICMP.Target)
+			q = must(t, q, err)
+			if d.Dst.IsGroup() && !bytes.Equal(q, f.data) {
+				t.Errorf("neighbour solicitation\n%x, want\n%x", q, f.data)
+			}
+			checkSums(t, q)
+			asked["ND"] = true
+		}
+	}
+	if len(asked) != 2 {
+		t.Errorf("the capture has %v", asked)
+	}
+	v6 := netip.MustParseAddr("fd77::2")
+	if _, err := pcap.BuildARPRequest(macA, v4[0], v6); err == nil {
+		t.Error("an ARP request for an IPv6 address")
+	}
+	if _, err := pcap.BuildNeighborSolicitation(macA, v6, v4[0]); err == nil {
+		t.Error("a neighbour solicitation for an IPv4 address")
+	}
+}
+
 func FuzzDissect(f *testing.F) {
 	for _, name := range append(append([]string{}, ethernetCaptures...), otherCaptures...) {
 		for i, fr := range frames(f, name) {

@@ -15,7 +15,8 @@ import (
 // It returns nil at the end of in. Of one that is cut the whole blocks are copied, and
 // the error is a [*TruncatedError]; others are those of [NewReader], and of writing.
 func CopyMatching(out io.Writer, in io.Reader, name string, match func(frame []byte, wireLen int) bool) error {
-	br, k, pack, err := sniff(in, name)
+	w := bufio.NewWriterSize(out, writeBuffer)
+	br, k, pack, err := sniff(&flusher{in, w}, name)
 	if err != nil {
 		return err
 	}
@@ -24,19 +25,13 @@ func CopyMatching(out io.Writer, in io.Reader, name string, match func(frame []b
 	}
 	var raw bytes.Buffer
 	scan := &ngScanner{input: input{r: io.TeeReader(br, &raw), ahead: br, name: name, zip: pack != plain}}
-	w := bufio.NewWriterSize(out, writeBuffer)
 	for {
-		if br.Buffered() == 0 {
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
 		raw.Reset()
 		if err := scan.next(); err != nil {
 			if err == io.EOF {
 				err = nil
 			}
-			if ferr := w.Flush(); ferr != nil {
+			if ferr := w.Flush(); ferr != nil { // also where that ended the reading
 				return ferr
 			}
 			return err
@@ -58,4 +53,17 @@ func CopyMatching(out io.Writer, in io.Reader, name string, match func(frame []b
 			return err
 		}
 	}
+}
+
+// flusher reads from in, and before that flushes w.
+type flusher struct {
+	in io.Reader
+	w  *bufio.Writer
+}
+
+func (f *flusher) Read(p []byte) (int, error) {
+	if err := f.w.Flush(); err != nil {
+		return 0, err
+	}
+	return f.in.Read(p)
 }

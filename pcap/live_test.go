@@ -176,7 +176,7 @@ func TestAFrameDoesNotWait(t *testing.T) {
 		r := live(t, pcap.LiveConfig{Outputs: []pcap.Output{pcap.ToWriter(&b, "b")}, Flush: 100 * time.Millisecond})
 		ok(t, r.Record(log.events[0]))
 		ok(t, r.Record(log.events[1]))
-		time.Sleep(time.Hour)
+		time.Sleep(90 * time.Minute)
 		ok(t, r.Record(log.events[2]))
 		synctest.Wait()
 		if n := framesIn(t, &b); n != 0 {

@@ -257,10 +257,23 @@ func (r *Reader) NextInto(p *Packet) error {
 // set fills in a packet.
 func (r *Reader) set(p *Packet, data []byte, iface int, at time.Time, sc *scanned) {
 	ifc := r.src.interfaces()[iface]
-	p.Number, p.Offset, p.Time, p.Interface, p.LinkType = sc.frame, sc.offset, at, iface, ifc.LinkType
-	p.Data, p.OrigLen, p.FCSLen = data, max(sc.origLen, len(data)), fcsLen(ifc, sc.flags)
-	p.Comments, p.Direction, p.Flags, p.ID = sc.comments, direction(sc.flags), sc.flags, sc.id
-	p.wireLen, p.stray = sc.origLen, sc.stray
+	*p = Packet{
+		Number:    sc.frame,
+		Offset:    sc.offset,
+		Time:      at,
+		Interface: iface,
+		LinkType:  ifc.LinkType,
+		Data:      data,
+		OrigLen:   max(sc.origLen, len(data)),
+		FCSLen:    fcsLen(ifc, sc.flags),
+		Comments:  sc.comments,
+		Direction: direction(sc.flags),
+		Flags:     sc.flags,
+		ID:        sc.id,
+		Lost:      sc.lost,
+		wireLen:   sc.origLen,
+		stray:     sc.stray,
+	}
 }
 
 // packet returns a new packet. They are made in chunks; a chunk is alive while one of

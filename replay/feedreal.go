@@ -82,10 +82,9 @@ type line struct {
 	full, empty chan *volley
 	stop        chan struct{}
 
-	count  FeedCount
-	ports  []FedPort // Frames and Bytes of each
-	late   time.Duration
-	passed int // of what was read, that was not sent
+	count FeedCount
+	ports []FedPort // Frames and Bytes of each
+	late  time.Duration
 }
 
 // run feeds until the capture or ctx ends.

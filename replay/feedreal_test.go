@@ -224,3 +224,20 @@ func TestFeedRealRefuses(t *testing.T) {
 		t.Errorf("%d frames were sent", len(g.frames))
 	}
 }
+
+// ExampleFeedTo feeds a capture into a device, which could be one of package tap.
+func ExampleFeedTo() {
+	open, err := replay.OpenSource("../fixtures/captures/10-interactive.a.pcapng")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	device := replay.FeedTo{Name: "null", MTU: 1500, Write: func(frames [][]byte) (int, error) { return len(frames), nil }}
+	fed, err := replay.Feed(context.Background(), open, replay.FeedOptions{Pace: replay.Pace{TopSpeed: true}, To: []replay.FeedTo{device}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(fed.Frames, "frames")
+	// Output: 103 frames
+}

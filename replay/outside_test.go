@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,8 +24,7 @@ type elsewhere struct {
 	world *vswitch.World
 	sw    *vswitch.Switch
 	host  *vnetif.Host
-	app   replay.App
-	ready chan struct{}
+	app   replay.App // sets it up, when the replay is ready
 
 	mu          sync.Mutex
 	here, there *vswitch.Port // there is the replay's
@@ -51,12 +49,11 @@ func (a across) DeliverBatch(frames [][]byte) {
 	}
 }
 
-// newElsewhere makes the world with a host that has the addresses, and an application
-// that starts when the replay is ready.
+// newElsewhere makes the world with a host that has the addresses. When the replay is ready
+// app is called: it listens, and returns; what goes on from then on is in the background.
 func newElsewhere(t *testing.T, addrs []netip.Prefix, app replay.App) *elsewhere {
 	t.Helper()
-	x := &elsewhere{world: vswitch.NewWorld(vswitch.Config{Seed: 7, RealTime: true, WallLimit: time.Minute}), app: app,
-		ready: make(chan struct{}), done: make(chan error, 1)}
+	x := &elsewhere{world: vswitch.NewWorld(vswitch.Config{Seed: 7, RealTime: true, WallLimit: time.Minute}), app: app, done: make(chan error, 1)}
 	var err error
 	if x.sw, err = x.world.NewSwitch(vswitch.SwitchConfig{Name: "elsewhere"}); err != nil {
 		t.Fatal(err)
@@ -66,19 +63,6 @@ func newElsewhere(t *testing.T, addrs []netip.Prefix, app replay.App) *elsewhere
 	}
 	if x.host, err = vnetif.NewHost(x.sw, vnetif.HostConfig{Name: "kernel", Addrs: addrs}); err != nil {
 		t.Fatal(err)
-	}
-	if app != nil {
-		x.world.Background("app", func(ctx context.Context) error {
-			select {
-			case <-x.ready:
-			case <-ctx.Done():
-				return nil
-			}
-			if err := app(ctx, x.host); err != nil && !errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			return nil
-		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	x.cancel = cancel
@@ -95,6 +79,15 @@ func newElsewhere(t *testing.T, addrs []netip.Prefix, app replay.App) *elsewhere
 	return x
 }
 
+func (x *elsewhere) begin(t *testing.T) {
+	if x.app == nil {
+		return
+	}
+	if err := x.app(context.Background(), x.host); err != nil {
+		t.Error(err)
+	}
+}
+
 func (x *elsewhere) outside() *replay.Outside {
 	return &replay.Outside{Name: "mem:kernel", Connect: func(sw *vswitch.Switch, cfg vswitch.PortConfig) (*vswitch.Port, error) {
 		p, err := sw.Connect(cfg, across{&x.mu, &x.here})
@@ -109,7 +102,7 @@ func (x *elsewhere) outside() *replay.Outside {
 func (x *elsewhere) run(t *testing.T, a *replay.Analysis, addr string, change ...func(*replay.Options)) (*replay.Report, error) {
 	t.Helper()
 	o := replay.Options{Live: []replay.Live{{Addr: netip.MustParseAddr(addr), Behind: x.outside()}}, WallLimit: time.Minute,
-		Patience: 10 * time.Second, Linger: 200 * time.Millisecond, Ready: func() { close(x.ready) }}
+		Patience: 10 * time.Second, Linger: 200 * time.Millisecond, Ready: func() { x.begin(t) }}
 	for _, f := range change {
 		f(&o)
 	}
@@ -174,14 +167,17 @@ func TestOutsideDiverges(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		hear(c, 86)
-		_, err = c.Write(answer)
-		return err
+		h.World().Background("answer", func(context.Context) error {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			hear(c, 86)
+			c.Write(answer) // until it is reset
+			return nil
+		})
+		return nil
 	})
 	r, err := x.run(t, a, "10.77.0.2")
 	if err != nil {
@@ -213,9 +209,8 @@ func TestOutsideIsNotThere(t *testing.T) {
 // TestOutsideSaysNothing: patience is in real time, and can be shorter.
 func TestOutsideSaysNothing(t *testing.T) {
 	a := load(t, "01-http-get-100k.a.pcapng")
-	x := newElsewhere(t, onNetwork(a, "10.77.0.2"), func(ctx context.Context, h *vnetif.Host) error {
+	x := newElsewhere(t, onNetwork(a, "10.77.0.2"), func(_ context.Context, h *vnetif.Host) error {
 		_, err := h.Listen("tcp", ":8080")
-		<-ctx.Done()
 		return err
 	})
 	r, err := x.run(t, a, "10.77.0.2", func(o *replay.Options) { o.Patience = 300 * time.Millisecond })
@@ -256,7 +251,7 @@ func TestOutsideChatter(t *testing.T) {
 					if err := x.there.Send(c.frame(x)); err != nil {
 						t.Error(err)
 					}
-					close(x.ready)
+					x.begin(t)
 				}
 			})
 			if err != nil {

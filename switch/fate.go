@@ -236,7 +236,8 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 		rc.Lost = LostDown
 	case size > q.maxLen(sent.Data):
 		rc.Lost = LostMTU
-	case q.downlink.full(at), s.w.cfg.RealTime && s.crowded(q, copies+1, at, now):
+	case q.downlink.full(at), s.w.cfg.RealTime && s.crowded(q, copies+1, len(sent.Data)+rc.pad,
+		rc.behind > 0 || copies > 0 && gap > 0 || q.cfg.Rate > 0 || at+int64(q.cfg.Latency) > now+int64(promptly)):
 		// Copies stand and fall with the frame.
 		rc.Lost = LostQueue
 	}
@@ -254,12 +255,10 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 	return nil
 }
 
-// crowded reports whether n copies of a frame that reach q's cable at instant at find
-// no place in q's inbox or, if they are not due yet, among the frames in flight.
-// s.mu is held.
-func (s *Switch) crowded(q *Port, n int, at, now int64) bool {
-	if at <= now+int64(promptly) {
-		return q.inbox.full(n)
-	}
-	return len(s.flights)+n > maxInFlight || s.flying > maxInFlightBytes
+// crowded reports whether n copies of a frame of so many bytes find no place in q's
+// inbox or, if they may arrive later, among the frames in flight. They find none there
+// either while the inbox is full: they would heap up before an endpoint that takes
+// nothing. s.mu is held.
+func (s *Switch) crowded(q *Port, n, size int, later bool) bool {
+	return q.inbox.full() || s.flying+n*size > maxInFlightBytes || later && len(s.flights)+n > maxInFlight
 }

@@ -11,7 +11,7 @@ const (
 	inboxFrames = 1024
 	inboxBytes  = 1 << 20
 	// mayFill is how many frames it takes at least to fill an inbox.
-	mayFill = inboxBytes / (MaxMTU + HeaderLen + vlanTagLen)
+	mayFill = inboxBytes / (MaxMTU + HeaderLen + vlanTagLen + MaxPad)
 )
 
 // DefaultPatience is how long a frame waits for a receiver, in a world in real time;
@@ -63,15 +63,32 @@ func (b *frameBatch) frames(list [][]byte) [][]byte {
 // reset empties the batch. One that grew beyond what is usual is left to the
 // garbage collector.
 func (b *frameBatch) reset() {
-	if cap(b.data) > 4*inboxBytes {
-		b.data = nil
+	if cap(b.data) > 4*inboxBytes || cap(b.ends) > 4*inboxFrames {
+		*b = frameBatch{}
 	}
 	b.data, b.ends = b.data[:0], b.ends[:0]
 }
 
-// full reports whether n more frames find no place. An empty inbox takes any number.
-func (in *inbox) full(n int) bool {
-	return len(in.batch.ends) > 0 && (len(in.batch.ends)+n > inboxFrames || len(in.batch.data) >= inboxBytes)
+// full reports whether another frame finds no place. One that does brings its copies:
+// senders wait for room for frames, of whose copies they do not know.
+func (in *inbox) full() bool {
+	return len(in.batch.ends) >= inboxFrames || len(in.batch.data) >= inboxBytes
+}
+
+// shutInbox ends it when p is closed: what waits there, or is on its way there, is
+// forgotten. s.mu is held.
+func (p *Port) shutInbox() {
+	s, in := p.sw, &p.inbox
+	inbox := len(in.batch.ends)
+	s.waiting -= inbox
+	in.batch = frameBatch{}
+	in.filled.Signal()
+	for _, q := range s.force.Load().ports { // p's senders wait for others, others' for p
+		q.inbox.room.Broadcast()
+	}
+	if p.inFlight > uint64(inbox) {
+		s.forgetFlights(func(ev *event) bool { return ev.port == p })
+	}
 }
 
 // startInbox begins to hand frames over to p's endpoint.
@@ -108,8 +125,9 @@ func (p *Port) pump() {
 	batches, isBatch := p.endpoint.(BatchEndpoint)
 	var spare frameBatch
 	var frames [][]byte
-	for {
+	for n := 0; ; {
 		s.mu.Lock()
+		s.waiting -= n // handed over
 		for len(in.batch.ends) == 0 && !p.closed {
 			in.filled.Wait()
 		}
@@ -120,11 +138,10 @@ func (p *Port) pump() {
 		in.batch, spare = spare, in.batch
 		in.taken++
 		in.stalled = false
-		n := uint64(len(spare.ends))
-		p.inFlight -= n
-		p.counters.RxFrames += n
+		n = len(spare.ends)
+		p.inFlight -= uint64(n)
+		p.counters.RxFrames += uint64(n)
 		p.counters.RxBytes += uint64(len(spare.data))
-		s.waiting -= int(n)
 		in.room.Broadcast()
 		s.mu.Unlock()
 
@@ -155,27 +172,34 @@ func (p *Port) undelivered(frames [][]byte) {
 	}
 }
 
-// awaitRoom waits until the ports that a frame from p is for have room for it, and
+// awaitRoom waits until all ports that a frame from p is for have room for it, and
 // reports whether it had to. It gives up on those that do not take a frame within
-// their patience. s.mu is held; it is released while waiting.
+// their patience, and when p is closed. s.mu is held; it is released while waiting.
 func (s *Switch) awaitRoom(p *Port, data []byte, now int64) (waited bool) {
+	if len(data) < HeaderLen {
+		return false // it is not for anybody
+	}
 	dst := MAC(data[0:6])
 	if !s.cfg.Hub && !dst.IsGroup() {
 		if q := s.macs.lookup(dst, p, now); q != nil {
-			return q != p && s.awaitPort(q)
+			return q != p && p.awaitPort(q)
 		}
 	}
-	for _, q := range s.force.Load().ports {
-		if q != p && s.awaitPort(q) {
-			waited = true
+	for again := true; again; { // while it waited for one, others may have filled another
+		again = false
+		for _, q := range s.force.Load().ports {
+			if q != p && p.awaitPort(q) {
+				again, waited = true, true
+			}
 		}
 	}
 	return waited
 }
 
-func (s *Switch) awaitPort(q *Port) (waited bool) {
-	in := &q.inbox
-	for in.full(1) && !in.stalled && !q.closed && q.cfg.Patience > 0 {
+// awaitPort is awaitRoom for one receiver.
+func (p *Port) awaitPort(q *Port) (waited bool) {
+	s, in := p.sw, &q.inbox
+	for in.full() && !in.stalled && !q.closed && !p.closed && q.cfg.Patience > 0 {
 		waited = true
 		taken := in.taken
 		giveUp := time.AfterFunc(q.cfg.Patience, func() {

@@ -103,6 +103,7 @@ func (s *Switch) deliverLive(sent *Sent, now int64) {
 			q.inFlight++
 			s.waiting++
 			if hold == nil && at <= due {
+				s.landUntil(at) // whose timer is late: this one comes after them
 				s.tell(q, sent, at)
 				q.put(sent.Data, sent.Hits, rc.pad)
 				continue
@@ -158,25 +159,24 @@ func (s *Switch) setLanding() {
 	}
 }
 
-// land hands over the frames in flight that are due. They find room in any inbox:
-// when they entered it was said that they would arrive.
+// land hands over the frames in flight that are due.
 func (s *Switch) land() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.w.nowNanos()
-	for len(s.flights) > 0 && s.flights[0].at <= now {
+	s.landUntil(s.w.nowNanos())
+	s.landsAt = 0
+	if len(s.flights) > 0 {
+		s.setLanding()
+	}
+}
+
+// landUntil hands over the frames in flight that arrive up to an instant. They find room
+// in any inbox: when they entered it was said that they would arrive. s.mu is held.
+func (s *Switch) landUntil(at int64) {
+	for len(s.flights) > 0 && s.flights[0].at <= at {
 		ev := heap.Pop(&s.flights).(*event)
 		s.flying -= len(ev.data)
-		if h := ev.held; h != nil {
-			s.held.Forget(h)
-			for _, c := range h.Copies {
-				c.held = nil
-			}
-		}
-		if ev.port.closed {
-			s.waiting--
-			continue
-		}
+		s.letGo(ev)
 		if s.delivered {
 			if err := s.record(&Delivered{Time: time.Unix(0, ev.at).UTC(), Port: ev.port, Seq: ev.frame, Data: ev.data}); err != nil {
 				s.w.fail(err)
@@ -184,10 +184,35 @@ func (s *Switch) land() {
 		}
 		ev.port.put(ev.data, nil, 0)
 	}
-	s.landsAt = 0
-	if len(s.flights) > 0 {
-		s.setLanding()
+}
+
+// letGo lets a frame that is leaving the flights, and its copies, wait for no others
+// to pass them.
+func (s *Switch) letGo(ev *event) {
+	if h := ev.held; h != nil {
+		s.held.Forget(h)
+		for _, c := range h.Copies {
+			c.held = nil
+		}
 	}
+}
+
+// forgetFlights forgets frames in flight. s.mu is held.
+func (s *Switch) forgetFlights(which func(*event) bool) {
+	kept := s.flights[:0]
+	for _, ev := range s.flights {
+		if which(ev) {
+			s.flying -= len(ev.data)
+			s.waiting--
+			s.letGo(ev)
+			continue
+		}
+		ev.index = len(kept)
+		kept = append(kept, ev)
+	}
+	clear(s.flights[len(kept):])
+	s.flights = kept
+	heap.Init(&s.flights)
 }
 
 // doLive is [Node.Do] in real time: the caller tries, whenever it is woken.
@@ -294,17 +319,10 @@ func (w *World) runLive(ctx context.Context, main func(context.Context) error) e
 func (w *World) linger(ctx context.Context) {
 	began := time.Now()
 	for ctx.Err() == nil {
+		all := w.midClosing()
 		w.mu.Lock()
-		nodes, switches := w.nodes, w.switches
+		switches := w.switches
 		w.mu.Unlock()
-		var all MidClose
-		for _, n := range nodes {
-			if n.midClose != nil {
-				m := n.midClose()
-				all.Unacknowledged += m.Unacknowledged
-				all.Waiting += m.Waiting
-			}
-		}
 		under := 0
 		for _, s := range switches {
 			s.mu.Lock()
@@ -360,11 +378,12 @@ func (w *World) awaitPumps() error {
 	}
 }
 
-// stopLanding forgets the frames in flight.
+// stopLanding forgets all frames in flight.
 func (s *Switch) stopLanding() {
 	s.lock()
 	defer s.unlock()
-	s.flights = nil
+	s.forgetFlights(func(*event) bool { return true })
+	s.flights, s.landsAt = nil, 0
 	if s.landing != nil {
 		s.landing.Stop()
 	}

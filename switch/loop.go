@@ -220,17 +220,7 @@ func (w *World) unfinished(next *event) bool {
 	if next != nil && (next.at <= w.over || next.at <= w.lastArrival) {
 		return true
 	}
-	w.mu.Lock()
-	nodes := w.nodes
-	w.mu.Unlock()
-	var all MidClose
-	for _, n := range nodes {
-		if n.midClose != nil {
-			m := n.midClose()
-			all.Unacknowledged += m.Unacknowledged
-			all.Waiting += m.Waiting
-		}
-	}
+	all := w.midClosing()
 	if next != nil && next.at-w.start <= int64(w.cfg.Limit) {
 		left := next.at - w.over
 		w.closing = all.Unacknowledged > 0

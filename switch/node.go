@@ -19,7 +19,7 @@ type Node struct {
 	seq    [3]uint64     // per class, guarded by w.mu
 	object atomic.Uint64 // last object number given out
 
-	midClose func() MidClose
+	midClose func() MidClose // both guarded by w.mu
 	onClose  func()
 }
 
@@ -92,10 +92,36 @@ type MidClose struct {
 // OnMidClose sets the function that the world asks, at settled points after all
 // client applications have returned, for the node's connections in mid-close:
 // the run goes on for them for a while.
-func (n *Node) OnMidClose(f func() MidClose) { n.midClose = f }
+func (n *Node) OnMidClose(f func() MidClose) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.midClose = f
+}
+
+// midClosing asks all nodes.
+func (w *World) midClosing() (all MidClose) {
+	var asks []func() MidClose
+	w.mu.Lock()
+	for _, n := range w.nodes {
+		if n.midClose != nil {
+			asks = append(asks, n.midClose)
+		}
+	}
+	w.mu.Unlock()
+	for _, ask := range asks {
+		m := ask()
+		all.Unacknowledged += m.Unacknowledged
+		all.Waiting += m.Waiting
+	}
+	return all
+}
 
 // OnClose sets what [World.Close] calls for the node, nodes in order of creation.
-func (n *Node) OnClose(f func()) { n.onClose = f }
+func (n *Node) OnClose(f func()) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.onClose = f
+}
 
 // Clock is a source of time.
 type Clock interface {

@@ -194,10 +194,11 @@ func (w *World) waiters() string {
 	w.mu.Lock()
 	ops := make(opQueue, 0, len(w.waiting))
 	for op := range w.waiting {
-		ops = append(ops, op)
+		copied := *op // in real time its call may return meanwhile, and use it again
+		ops = append(ops, &copied)
 	}
 	w.mu.Unlock()
-	sort.Slice(ops, func(i, j int) bool { return opQueue(ops).Less(i, j) })
+	sort.Slice(ops, func(i, j int) bool { return ops.Less(i, j) })
 	const most = 10
 	var s []string
 	for i, op := range ops {

@@ -191,11 +191,10 @@ func (p *Port) Sendv(parts [][]byte) error {
 	}
 	w := p.sw.w
 	if w.cfg.RealTime {
-		data := parts[0]
-		if len(parts) > 1 {
-			data = slices.Concat(parts...)
+		if len(parts) != 1 {
+			parts = [][]byte{slices.Concat(parts...)}
 		}
-		_, err := p.sendLive([][]byte{data})
+		_, err := p.sendLive(parts)
 		return err
 	}
 	w.mu.Lock()

@@ -48,7 +48,7 @@ type Switch struct {
 	// In real time mu guards what is said to be the loop's, and what follows. It is
 	// taken before the world's.
 	mu      sync.Mutex
-	waiting int         // frames and copies in flights and inboxes
+	waiting int         // frames and copies in flights and inboxes, and being handed over
 	flights eventQueue  // that do not arrive at once
 	flying  int         // bytes in these
 	landing *time.Timer // for the first of them
@@ -235,7 +235,7 @@ func (s *Switch) record(e Event) error {
 
 // Inspect calls f while no frame enters the switch and nothing on it changes: f may
 // read the counters of its ports and rules, also while the world runs. It must not call
-// anything else of the world, and be quick. It is not for what the world itself calls
+// anything else of the world, not even Rules, and be quick. It is not for what the world itself calls
 // (endpoints, rules, recorders).
 func (s *Switch) Inspect(f func()) { s.change("inspect", f) }
 
@@ -252,9 +252,7 @@ func (s *Switch) closePort(p *Port) error {
 	p.closed = true
 	p.gone.Store(true)
 	if s.w.cfg.RealTime {
-		s.waiting -= len(p.inbox.batch.ends)
-		p.inbox.filled.Signal()
-		p.inbox.room.Broadcast()
+		p.shutInbox()
 	}
 	p.counters.RxInFlight = p.inFlight
 	s.setPorts(slices.DeleteFunc(s.Ports(), func(q *Port) bool { return q == p }))

@@ -319,23 +319,21 @@ func (w *World) Close() error {
 		w.mu.Unlock()
 		return errors.New("World.Close: the world is running")
 	}
-	w.mu.Unlock()
-	err := w.closePorts()
-	w.mu.Lock()
 	if w.phase == idle {
 		close(w.ended)
 	}
-	w.phase = closed
-	nodes, switches := w.nodes, w.switches
+	w.phase = closed // nothing new comes from now on, not even Run
+	var tell []func()
+	for _, n := range w.nodes {
+		if n.onClose != nil {
+			tell = append(tell, n.onClose)
+		}
+	}
 	w.nodes = nil
 	w.mu.Unlock()
-	for _, s := range switches {
-		s.stopLanding()
-	}
-	for _, n := range nodes {
-		if n.onClose != nil {
-			n.onClose()
-		}
+	err := w.closePorts()
+	for _, onClose := range tell {
+		onClose()
 	}
 	return errors.Join(err, w.awaitPumps())
 }
@@ -343,11 +341,19 @@ func (w *World) Close() error {
 // closePorts closes all ports in order of their numbers.
 func (w *World) closePorts() error {
 	w.mu.Lock()
+	switches := w.switches
 	var ports []*Port
-	for _, s := range w.switches {
+	for _, s := range switches {
 		ports = append(ports, s.Ports()...)
 	}
 	w.mu.Unlock()
+	stopLanding := func() { // what is on its way arrives nowhere
+		for _, s := range switches {
+			s.stopLanding()
+		}
+	}
+	stopLanding() // at once, and not port by port
+	defer stopLanding()
 	slices.SortFunc(ports, func(a, b *Port) int { return a.number - b.number })
 	var first error
 	for _, p := range ports {

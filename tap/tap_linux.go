@@ -188,9 +188,23 @@ func (t *tapDevice) Read(bufs [][]byte, sizes []int) (n int, err error) {
 	case n > 0:
 		return n, nil // an error comes again
 	case waited != nil || t.closed.Load():
-		return 0, closedErr(t.spec)
+		return 0, t.notWaitedFor(waited)
 	}
 	return 0, t.gone(os.NewSyscallError("read", err))
+}
+
+// notWaitedFor explains that the runtime does not wait for the device's descriptor any
+// more: it was closed, or its interface is gone, which the poller may see first and which
+// the descriptor then says itself.
+func (t *tapDevice) notWaitedFor(waited error) error {
+	var err error
+	if t.closed.Load() || t.raw.Control(func(fd uintptr) { _, err = unix.Read(int(fd), make([]byte, MaxFrame)) }) != nil {
+		return closedErr(t.spec)
+	}
+	if err != nil && err != unix.EAGAIN {
+		return t.gone(os.NewSyscallError("read", err))
+	}
+	return t.gone(waited)
 }
 
 // gone explains an error of the device's file.
@@ -235,7 +249,7 @@ func (t *tapDevice) Write(frames [][]byte) (n int, err error) {
 	})
 	switch {
 	case waited != nil || t.closed.Load():
-		return n, closedErr(t.spec)
+		return n, t.notWaitedFor(waited)
 	case err != nil:
 		return n, t.gone(os.NewSyscallError("write", err))
 	}

@@ -51,7 +51,7 @@ func (f *forwarding) leaves(frame []byte) {
 	case header.IPv6ProtocolNumber:
 		ip := header.IPv6(p)
 		if ip.IsValid(len(p)) && f.own[ip.SourceAddress()] {
-			fillChecksum(ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress(), ip.Payload())
+			fillChecksum(tcpip.TransportProtocolNumber(ip.NextHeader()), ip.SourceAddress(), ip.DestinationAddress(), ip.Payload())
 		}
 	}
 }

@@ -175,3 +175,60 @@ func TestRecordSecondSignal(t *testing.T) {
 		t.Error("the control socket is still there")
 	}
 }
+
+// What a recording that was killed leaves can be read to its last whole block, and holds
+// what stood in it for longer than frames wait to be written.
+func TestRecordKilled(t *testing.T) {
+	dir, err := os.MkdirTemp("", "vnr") // short: there is a socket in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	sock, out := filepath.Join(dir, "q"), filepath.Join(dir, "out.pcapng")
+	cmd, errs := program(t, "vnreplay", "record", "--port", "host:10.0.0.1/24", "--port", "qemu:unix:"+sock, "-w", out, "--control", filepath.Join(dir, "c"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var conn net.Conn
+	for range 1000 {
+		if conn, err = net.Dial("unix", sock); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, errs)
+	}
+	go io.Copy(io.Discard, conn)
+	const asked = 2000
+	for i := range asked + 1 {
+		if _, err := conn.Write(whoHas()); err != nil {
+			t.Fatal(err)
+		}
+		if i == asked-1 {
+			time.Sleep(time.Second) // frames are written after a quarter of it
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if _, err := os.Stat(out); err == nil {
+		t.Error("what was killed has the name of a whole recording")
+	}
+	r, err := pcap.Open(out + ".partial")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	n := 0
+	for p, err := range r.Packets() {
+		if err != nil {
+			t.Fatalf("after %d frames: %v", n, err)
+		}
+		if p.Interface == 1 {
+			n++
+		}
+	}
+	if n < asked {
+		t.Errorf("%d of %d frames are there", n, asked)
+	}
+}

@@ -188,7 +188,7 @@ func (l *statusLine) text(st live.Status) string {
 	if d := st.Took - l.last.Took; d > 0 {
 		rate = float64(st.Frames-l.last.Frames) / d.Seconds()
 	}
-	text := fmt.Sprintf("%v  %d frames  %s  %.0f/s", st.Took.Round(time.Second), st.Frames, bytesText(st.Bytes), rate)
+	text := fmt.Sprintf("%v  %d frames  %s  %.0f/s", st.Took.Truncate(time.Second), st.Frames, bytesText(st.Bytes), rate)
 	if st.Affected.Frames > 0 {
 		text += fmt.Sprintf("  %d faults", st.Affected.Frames)
 	}
