@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	vswitch "github.com/vnreplay/vnreplay/switch"
@@ -324,4 +325,37 @@ func ExampleRaw_SetListen() {
 	// Output:
 	// 0s port0 sends ping
 	// 50µs port1 sends pong
+}
+
+// A connection whose peer has gone without a word fails when its probes are not answered.
+func ExampleConn_SetKeepAliveConfig() {
+	world, client, server := exampleWorld()
+	defer world.Close()
+	listener, err := server.Listen("tcp", ":80")
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = world.Run(context.Background(), func(ctx context.Context) error {
+		conn, err := client.DialContext(ctx, "tcp", "server:80")
+		if err != nil {
+			return err
+		}
+		if _, err := listener.Accept(); err != nil {
+			return err
+		}
+		err = conn.(*vnetif.Conn).SetKeepAliveConfig(net.KeepAliveConfig{
+			Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3,
+		})
+		if err != nil {
+			return err
+		}
+		server.Port().SetUp(false)
+		_, err = conn.Read(make([]byte, 1))
+		fmt.Println(errors.Is(err, syscall.ETIMEDOUT))
+		return conn.Close()
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: true
 }
