@@ -47,8 +47,9 @@ type Raw struct {
 	mu       sync.Mutex
 	listener func([]byte)
 	queue    [][]byte
+	emptying bool      // SetListen hands over what is in the queue
 	room     sync.Cond // in the queue, for Deliver in real time
-	underWay int       // calls of Deliver
+	underWay int       // calls of Deliver, and of SetListen that empty the queue
 	idle     sync.Cond // there are none
 	reading  []*vswitch.Op
 	closed   bool
@@ -140,19 +141,29 @@ func (r *Raw) watch(dir Direction, frame []byte) {
 }
 
 // SetListen has f called by the world's loop (in real time: on the port's goroutine) for
-// every frame from now on, those waiting for ReadFrame first; nil stops it. f may change the frame, must not
-// keep it and must not block; it may send.
+// every frame from now on, those waiting for ReadFrame first; nil stops it, but for a
+// call that may be under way. f may change the frame, must not keep it and must not
+// block; it may send.
 func (r *Raw) SetListen(f func(frame []byte)) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.listener = f
-	var waiting [][]byte
-	if f != nil {
-		waiting, r.queue = r.queue, nil
+	if r.emptying { // f itself, or somebody else at the same time, sets a listener: it goes on with that
+		return
 	}
-	r.room.Broadcast()
-	r.mu.Unlock()
-	for _, frame := range waiting {
+	r.emptying = true
+	r.underWay++
+	for r.listener != nil && len(r.queue) > 0 {
+		f, frame := r.listener, r.queue[0]
+		r.queue = r.queue[1:]
+		r.mu.Unlock()
 		f(frame)
+		r.mu.Lock()
+	}
+	r.emptying = false
+	r.room.Broadcast()
+	if r.underWay--; r.underWay == 0 {
+		r.idle.Broadcast()
 	}
 }
 
@@ -212,56 +223,50 @@ func (r *Raw) Deliver(frame []byte) { r.DeliverBatch([][]byte{frame}) }
 
 // DeliverBatch is called by the switch.
 func (r *Raw) DeliverBatch(frames [][]byte) {
-	for len(frames) > 0 {
-		n := r.receive(frames)
-		frames = frames[n:]
-	}
-}
-
-// receive takes all frames for the listener, or one for the queue, and returns how many.
-// After Disconnect it takes all, for nobody.
-func (r *Raw) receive(frames [][]byte) int {
 	r.mu.Lock()
-	for r.world.RealTime() && r.listener == nil && len(r.queue) >= rawQueue && !r.closed {
-		r.room.Wait()
-	}
-	f := r.listener
-	if f == nil {
-		frames = frames[:1]
-	}
+	defer r.mu.Unlock()
 	r.underWay++
 	for _, frame := range frames {
-		if r.closed {
+		if !r.receive(frame) {
 			break
 		}
-		r.stats.RxFrames++
-		r.stats.RxBytes += uint64(len(frame))
-		r.mu.Unlock()
-		r.watch(Received, frame)
-		if f != nil {
-			f(frame)
-		} else {
-			r.enqueue(frame)
-		}
-		r.mu.Lock()
 	}
 	if r.underWay--; r.underWay == 0 {
 		r.idle.Broadcast()
 	}
-	r.mu.Unlock()
-	return len(frames)
 }
 
-// enqueue puts a frame into ReadFrame's queue.
-func (r *Raw) enqueue(frame []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) >= rawQueue {
-		r.stats.RxOverflow++
-		return
+// receive hands a frame to the listener or, if there is none, to the queue. It reports
+// false after Disconnect. r.mu is held; it is released while others are called.
+func (r *Raw) receive(frame []byte) bool {
+	for r.world.RealTime() && !r.closed && (r.emptying || r.listener == nil && len(r.queue) >= rawQueue) {
+		r.room.Wait()
 	}
-	r.queue = append(r.queue, append([]byte(nil), frame...))
-	r.wakeLocked()
+	if r.closed {
+		return false
+	}
+	r.stats.RxFrames++
+	r.stats.RxBytes += uint64(len(frame))
+	if r.monitor != nil {
+		r.mu.Unlock()
+		r.watch(Received, frame)
+		r.mu.Lock()
+	}
+	for r.emptying && !r.closed { // what came before comes first
+		r.room.Wait()
+	}
+	switch f := r.listener; {
+	case f != nil:
+		r.mu.Unlock()
+		f(frame)
+		r.mu.Lock()
+	case len(r.queue) >= rawQueue:
+		r.stats.RxOverflow++
+	default:
+		r.queue = append(r.queue, append([]byte(nil), frame...))
+		r.wakeLocked()
+	}
+	return true
 }
 
 func (r *Raw) wakeLocked() {

@@ -112,7 +112,8 @@ func (s *socket) do(kind vswitch.OpKind, dir int, try func() bool) error {
 	return err
 }
 
-// open returns net.ErrClosed when the socket was closed.
+// open returns net.ErrClosed when the socket was closed. In real time that happens also
+// while a call is tried: it is the reason for whatever error of the stack's.
 func (s *socket) open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +149,7 @@ func (s *socket) read(b []byte, from *tcpip.FullAddress) (n int, err error) {
 		case *tcpip.ErrWouldBlock:
 			return false
 		case *tcpip.ErrClosedForReceive:
-			err = io.EOF
+			err = first(s.open(), io.EOF)
 		case nil, *tcpip.ErrBadBuffer: // the latter: no room for any of the datagram
 			n = res.Count
 			s.ep.ModerateRecvBuf(n)
@@ -156,7 +157,7 @@ func (s *socket) read(b []byte, from *tcpip.FullAddress) (n int, err error) {
 				*from = res.RemoteAddr
 			}
 		default:
-			err = callError("read", errorOf(terr))
+			err = first(s.open(), callError("read", errorOf(terr)))
 		}
 		return true
 	})
@@ -192,7 +193,7 @@ func (s *socket) write(b []byte, to *tcpip.FullAddress, addr net.Addr) (n int, e
 				return false
 			}
 			if terr != nil {
-				err = callError("write", errorOf(terr))
+				err = first(s.open(), callError("write", errorOf(terr)))
 			}
 			if err != nil || n == len(b) {
 				return true

@@ -93,7 +93,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return false
 		}
 		if terr != nil {
-			err = callError("accept", errorOf(terr))
+			err = first(l.open(), callError("accept", errorOf(terr)))
 			return true
 		}
 		c = newTCP(l.h, ep, wq, l.v6)

@@ -41,12 +41,16 @@ func (m *instants) take(t, now time.Time) time.Time {
 }
 
 // instant is the instant of the world's clock that a deadline stands for. In real time
-// that is the deadline itself.
+// the two clocks are one until the machine's is set; what a monotonic reading says still
+// holds then.
 func (h *Host) instant(known *instants, t time.Time) time.Time {
-	if h.world.RealTime() {
+	switch {
+	case !h.world.RealTime():
+		return known.take(t, h.Now())
+	case t == t.Round(0): // none, or without a monotonic reading
 		return t
 	}
-	return known.take(t, h.Now())
+	return h.Now().Add(time.Until(t))
 }
 
 func (m *instants) remember(wall, world time.Time) {
@@ -85,7 +89,11 @@ func (h *Host) Sleep(d time.Duration) error {
 		}
 		return passed.Load() || d <= 0
 	}}
-	return h.node.Do(&op)
+	err := h.node.Do(&op)
+	if timer != nil {
+		timer.Stop() // the run may have ended first
+	}
+	return err
 }
 
 // Timer is a call that [Host.AfterFunc] arranged.
