@@ -392,3 +392,48 @@ func TestLiveRunWaitsForFramesBeingHandedOver(t *testing.T) {
 		t.Errorf("%d of 20 frames arrived", got.Load())
 	}
 }
+
+// Worlds may be run, closed and plugged into at the same time: one that is closed first
+// does not run, one that runs is closed afterwards, and nothing is left.
+func TestLiveClosedAtAnyTime(t *testing.T) {
+	for i := range 200 {
+		w := vswitch.NewWorld(vswitch.Config{RealTime: true})
+		sw, err := w.NewSwitch(vswitch.SwitchConfig{})
+		must(t, err)
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		ran := false
+		all.Go(func() {
+			<-start
+			err := w.Run(context.Background(), func(context.Context) error { ran = true; return nil })
+			if ran != (err == nil) {
+				t.Errorf("main ran: %v; Run: %v", ran, err)
+			}
+		})
+		for range 2 {
+			all.Go(func() {
+				<-start
+				for range 10 {
+					p, err := sw.Connect(vswitch.PortConfig{}, vswitch.EndpointFunc(func([]byte) {}))
+					if err != nil {
+						if !errors.Is(err, net.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+					if node, err := w.NewNode(p.Name()); err == nil {
+						node.OnMidClose(func() vswitch.MidClose { return vswitch.MidClose{} })
+						node.OnClose(func() {})
+					}
+					_ = p.Send(frameTo(vswitch.Broadcast, p.MAC(), 0, 60))
+				}
+			})
+		}
+		close(start)
+		time.Sleep(time.Duration(i%20) * 5 * time.Microsecond)
+		for w.Close() != nil {
+			time.Sleep(50 * time.Microsecond)
+		}
+		all.Wait()
+	}
+}
