@@ -189,23 +189,11 @@ func (cfg *HostConfig) check() error {
 // machine's: a peer that remembers connections of the run before, as kernels do, must
 // not be asked for the same ones again.
 func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
-	opts := stack.Options{
-		NetworkProtocols: []stack.NetworkProtocolFactory{
-			arp.NewProtocol,
-			ipv4.NewProtocolWithOptions(ipv4.Options{}),
-			// No duplicate address detection, router solicitation or MLD: the
-			// addresses are configured, and the wire is silent until someone talks.
-			ipv6.NewProtocolWithOptions(ipv6.Options{}),
-		},
-		TransportProtocols: []stack.TransportProtocolFactory{
-			// Reno computes in integers; CUBIC does not.
-			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
-		},
-		Clock:       stackClock{node.StackClock(), w.Start()},
-		HandleLocal: true,
-	}
+	clock := stackClock{node.StackClock(), w.Start()}
 	if w.RealTime() {
-		s := stack.New(opts)
+		making.Lock()
+		defer making.Unlock()
+		s := stack.New(stackOptions(clock))
 		// Nothing holds a sender of datagrams back. gVisor's 32 KiB are what one in
 		// memory sends while its receiver's goroutine is being woken.
 		s.SetOption(tcpip.ReceiveBufferSizeOption{Min: 4 << 10, Default: liveBuffer, Max: 8 * liveBuffer})
@@ -217,14 +205,40 @@ func newStack(w *vswitch.World, node *vswitch.Node) *stack.Stack {
 	var s *stack.Stack
 	// TCP starts GOMAXPROCS workers; one keeps the order of segments.
 	vswitch.SingleP(func() {
-		// The IP layers seed their tables from gVisor's process-wide source.
+		making.Lock()
+		defer making.Unlock()
 		global := gvrand.Reader
 		gvrand.Reader = rng("ip")
 		defer func() { gvrand.Reader = global }()
+		opts := stackOptions(clock)
 		opts.RandSource, opts.SecureRNG = rng("insecure"), rng("secure")
 		s = stack.New(opts)
 	})
 	return s
+}
+
+// making guards gVisor's process-wide source of randomness, from which the IP layers
+// seed their tables while the options of a stack are made, and the stack.
+var making sync.Mutex
+
+// stackOptions are what is the same for all stacks. Making them draws random numbers: see
+// making.
+func stackOptions(clock tcpip.Clock) stack.Options {
+	return stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{
+			arp.NewProtocol,
+			ipv4.NewProtocolWithOptions(ipv4.Options{}),
+			// No duplicate address detection, router solicitation or MLD: the
+			// addresses are configured, and the wire is silent until someone talks.
+			ipv6.NewProtocolWithOptions(ipv6.Options{}),
+		},
+		TransportProtocols: []stack.TransportProtocolFactory{
+			// Reno computes in integers; CUBIC does not.
+			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+		},
+		Clock:       clock,
+		HandleLocal: true,
+	}
 }
 
 // configure gives the stack its interfaces, addresses and routes.
