@@ -1,5 +1,5 @@
 # What a person needs: Go (the version in go.mod or later), make and git.
-# VNREPLAY_REQUIRE_TOOLS=1 makes a missing tool (a C compiler, tshark, tcpdump) a
+# VNREPLAY_REQUIRE_TOOLS=1 makes a missing tool (a C compiler, tshark, QEMU) a
 # failure instead of a printed skip.
 
 GO       ?= go

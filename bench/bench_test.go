@@ -21,7 +21,7 @@ func tiny(t *testing.T) sizes {
 // Everything that is measured can be: its run ends, moves what it should, loses
 // nothing where nothing is to be lost, and leaves nothing behind.
 func TestEverythingOnce(t *testing.T) {
-	if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" { // privileges are another matter
+	if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" { // all at once
 		if err := needTools("ip", "ethtool", "iperf3", "dumpcap", "tcpdump", "tcpreplay"); err != nil {
 			t.Error(err)
 		}
@@ -37,6 +37,9 @@ func TestEverythingOnce(t *testing.T) {
 				defer cancel()
 				err := s.Setup(ctx)
 				if errors.Is(err, bench.ErrSkipped) {
+					if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" {
+						t.Fatal(err)
+					}
 					t.Skip(err)
 				}
 				if err != nil {

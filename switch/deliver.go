@@ -48,11 +48,7 @@ func (s *Switch) deliver(sent *Sent) error {
 			if left > 0 || len(sent.Hits) > 0 {
 				data = append(w.buffer(len(original)+rc.pad), original...)
 			}
-			for h := range sent.Hits {
-				if to := sent.Hits[h].To; to == nil || to == q {
-					data = sent.Hits[h].Apply(data)
-				}
-			}
+			data = sent.apply(q, data)
 			q.seq++
 			q.inFlight++
 			w.inFlight++
@@ -72,6 +68,28 @@ func (s *Switch) deliver(sent *Sent) error {
 		}
 	}
 	return nil
+}
+
+// apply does to data, a copy of the frame on its way to q, what the rules do to it
+// there; see Verdict.Apply.
+func (sent *Sent) apply(q *Port, data []byte) []byte {
+	for i := range sent.Hits {
+		if to := sent.Hits[i].To; to == nil || to == q {
+			data = sent.Hits[i].Apply(data)
+		}
+	}
+	return data
+}
+
+// letGo lets a frame that is leaving those in flight, and its copies, wait for no
+// others to pass them: its time is up, and nothing moves them now.
+func (s *Switch) letGo(ev *event) {
+	if h := ev.held; h != nil {
+		s.held.Forget(h)
+		for _, c := range h.Copies {
+			c.held = nil
+		}
+	}
 }
 
 // path is a way from one port to another, by their numbers.
@@ -102,13 +120,7 @@ func (w *World) arrive(ev *event) error {
 	p := ev.port
 	w.inFlight--
 	w.inFlightBytes -= cap(ev.data)
-	if h := ev.held; h != nil {
-		// Its time is up, and that of its copies when they come: nothing moves them now.
-		p.sw.held.Forget(h)
-		for _, c := range h.Copies {
-			c.held = nil
-		}
-	}
+	p.sw.letGo(ev)
 	if p.closed {
 		return nil
 	}

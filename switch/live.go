@@ -108,12 +108,7 @@ func (s *Switch) deliverLive(sent *Sent, now int64) {
 				q.put(sent.Data, sent.Hits, rc.pad)
 				continue
 			}
-			data := append(make([]byte, 0, len(sent.Data)+rc.pad), sent.Data...)
-			for h := range sent.Hits {
-				if to := sent.Hits[h].To; to == nil || to == q {
-					data = sent.Hits[h].Apply(data)
-				}
-			}
+			data := sent.apply(q, append(make([]byte, 0, len(sent.Data)+rc.pad), sent.Data...))
 			q.seq++
 			s.flying += len(data)
 			ev := &event{at: at, class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data, held: hold}
@@ -136,12 +131,7 @@ func (s *Switch) tell(q *Port, sent *Sent, at int64) {
 	if !s.delivered {
 		return
 	}
-	data := append([]byte(nil), sent.Data...)
-	for h := range sent.Hits {
-		if to := sent.Hits[h].To; to == nil || to == q {
-			data = sent.Hits[h].Apply(data)
-		}
-	}
+	data := sent.apply(q, append([]byte(nil), sent.Data...))
 	if err := s.record(&Delivered{Time: time.Unix(0, at).UTC(), Port: q, Seq: sent.Seq, Data: data}); err != nil {
 		s.w.fail(err)
 	}
@@ -183,17 +173,6 @@ func (s *Switch) landUntil(at int64) {
 			}
 		}
 		ev.port.put(ev.data, nil, 0)
-	}
-}
-
-// letGo lets a frame that is leaving the flights, and its copies, wait for no others
-// to pass them.
-func (s *Switch) letGo(ev *event) {
-	if h := ev.held; h != nil {
-		s.held.Forget(h)
-		for _, c := range h.Copies {
-			c.held = nil
-		}
 	}
 }
 

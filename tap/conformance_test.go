@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 		}},
 		{"qemu-dgram-udp6", func(t *testing.T) (a, b tap.Device) {
 			if c, err := net.ListenPacket("udp6", "[::1]:0"); err != nil {
-				t.Skipf("no IPv6 here: %v", err)
+				skip(t, "no IPv6 here: %v", err)
 			} else {
 				c.Close()
 			}
@@ -95,7 +95,7 @@ func TestConformance(t *testing.T) {
 // loopbackPair are two addresses that no other test has.
 func loopbackPair(t *testing.T) (one, two string) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux has all of 127.0.0.0/8 on its loopback interface")
+		skip(t, "only Linux has all of 127.0.0.0/8 on its loopback interface")
 	}
 	net := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(256))
 	return net + "1", net + "2"

@@ -21,7 +21,7 @@ func needTUN(t testing.TB) {
 	t.Helper()
 	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err != nil {
-		t.Skipf("no TAP devices: %v", err)
+		skip(t, "no TAP devices: %v", err)
 	}
 	f.Close()
 }
@@ -248,7 +248,7 @@ func TestErrorsOfOpen(t *testing.T) {
 func asNobody(t *testing.T, ns *namespace, wrap []string, specs ...string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
+		skip(t, "only root can become somebody else")
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -16,12 +16,18 @@ func need(t testing.TB, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" {
-				t.Fatalf("%s is required: %v", tool, err)
-			}
-			t.Skipf("%s is not installed", tool)
+			skip(t, "%s is not installed", tool)
 		}
 	}
+}
+
+// skip skips a test, or fails it where everything is required.
+func skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("VNREPLAY_REQUIRE_TOOLS") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // counters are a device's.

@@ -36,7 +36,7 @@ func newNamespace(t *testing.T) *namespace {
 	}()
 	t.Cleanup(func() { close(ns.calls); <-done })
 	if err := <-ready; err != nil {
-		t.Skipf("no network namespace of its own: %v; run the test as root, or as root of a user namespace: unshare -Urn go test ./tap", err)
+		skip(t, "no network namespace of its own: %v; run the test as root, or as root of a user namespace: unshare -Urn go test ./tap", err)
 	}
 	ns.sh("ip link set lo up")
 	return ns

@@ -30,7 +30,7 @@ func startQEMU(t *testing.T, args ...string) {
 // The real QEMU stands between the two devices: its hub joins two of its netdevs.
 func TestConformanceWithQEMU(t *testing.T) {
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		t.Skip("qemu-system-x86_64 is not installed; TestConformance has peers that speak its framing")
+		skip(t, "qemu-system-x86_64 is not installed; TestConformance has peers that speak its framing")
 	}
 	hub := []string{"-netdev", "hubport,id=h0,hubid=0,netdev=n0", "-netdev", "hubport,id=h1,hubid=0,netdev=n1"}
 	for _, c := range []struct {
