@@ -96,7 +96,7 @@ func (r *Rule) Compile(keys Keys) *Compiled {
 		key:   r.key(),
 		draws: r.often.draws() || r.what.draws(),
 		ever:  r.when.ever(),
-		idle:  r.Idle(),
+		idle:  r.Idle() || r.sw != "" && r.sw != keys.Switch,
 		expr:  r.where.frames,
 		fit:   &fit{},
 		paths: make(map[[2]string]*path),

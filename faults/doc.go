@@ -97,6 +97,7 @@
 //
 // WHERE and WHEN are
 //
+//	on SWITCH                 on which switch, where there are several
 //	from PORT, to PORT        whose cable; see below
 //	vlan ID                   frames whose outer tag has this VLAN identifier
 //	if "EXPRESSION"           frames that a tcpdump filter matches; see package filter.
@@ -119,6 +120,10 @@
 //	to Y            Y's cable, for the frames that are forwarded to Y
 //	from X to Y     Y's cable, for the frames that X sent
 //	to all          the cable of each receiver
+//
+// Where a world has several switches, a rule that names ports is on the switch that has
+// them all, and one that names none is on each; "on X" is on switch X only. It has the
+// same number on all of them ([InstallAll]), and draws and counts on each by itself.
 //
 // What happens on the sender's cable happens to all receivers at once; of a
 // flooded frame each receiver's cable is decided by itself. Rules see every frame

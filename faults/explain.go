@@ -143,6 +143,9 @@ func (w *where) says() string {
 	default:
 		s = "frames from " + w.from + " on the way to " + w.to
 	}
+	if w.sw != "" {
+		s += ", on switch " + w.sw
+	}
 	if w.vlan != anyVLAN {
 		s += fmt.Sprintf(", in VLAN %d", w.vlan)
 	}

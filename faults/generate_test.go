@@ -66,6 +66,9 @@ func (g generator) draw(t *rapid.T, name string) string {
 			options = append(options, "to "+to)
 		}
 	}
+	if number(t, "on", 0, 4) == 0 {
+		options = append(options, "on lan")
+	}
 	options = append(options, g.filters(t)...)
 	options = append(options, g.when(t, word, tells || g.perFlow || g.fromClient && placed)...)
 	words = append(words, rapid.Permutation(options).Draw(t, "order")...)

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/vnreplay/vnreplay/switch"
 )
@@ -31,14 +30,60 @@ func (in *Installed) Unfit() uint64 { return in.compiled.Unfit() }
 // that takes effect), one after the other; one that is "off" is on until it is
 // turned off right after.
 //
-// Either all rules are installed or none. A rule that names a port which the
-// switch does not have is a [*PortError]; a rule whose name another one in force
+// Either all rules are installed or none. A rule that has no place on the switch
+// is an error, that of [Rule.Check]; a rule whose name another one in force
 // on the switch has is an error, too.
 func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
-	var ports []string
-	for _, p := range sw.Ports() {
-		ports = append(ports, p.Name())
+	all, err := InstallAll([]*vswitch.Switch{sw}, rules)
+	if err != nil {
+		return nil, err
 	}
+	installed := make([]*Installed, len(all))
+	for i, in := range all {
+		installed[i] = in[0]
+	}
+	return installed, nil
+}
+
+// InstallAll adds rules to several switches of one world, each rule to each switch, so
+// that it has the same number on all: a result for each rule, with one [Installed] for
+// each switch, in their order. Where a rule has no place (it is "on" another switch, or
+// the switch has not all of its ports) it is asked about no frame. A rule that has a
+// place nowhere is an error, that of [Rule.Check]. The rest is as with [Install].
+func InstallAll(switches []*vswitch.Switch, rules []*Rule) ([][]*Installed, error) {
+	seen := make([]Switch, len(switches))
+	for i, sw := range switches {
+		seen[i].Name = sw.Name()
+		for _, p := range sw.Ports() {
+			seen[i].Ports = append(seen[i].Ports, p.Name())
+		}
+	}
+	for _, r := range rules {
+		if err := r.Check(seen...); err != nil {
+			return nil, err
+		}
+		if files := r.Tables(); len(files) > 0 {
+			return nil, fmt.Errorf("fault rule %q: the table %q has not been read: see Rule.WithTables", r, files[0])
+		}
+	}
+	compiled := make([][]*Compiled, len(switches))
+	for i, sw := range switches {
+		var err error
+		if compiled[i], err = compileFor(sw, seen[i], rules); err != nil {
+			return nil, err
+		}
+	}
+	installed := make([][]*Installed, len(rules))
+	for i, sw := range switches {
+		for k, c := range compiled[i] {
+			installed[k] = append(installed[k], c.install(sw))
+		}
+	}
+	return installed, nil
+}
+
+// compileFor compiles rules for a switch; seen is what they see of it.
+func compileFor(sw *vswitch.Switch, seen Switch, rules []*Rule) ([]*Compiled, error) {
 	occurrences := make(map[string]int)
 	fits := make(map[string]*fit) // by expression
 	for _, in := range sw.Rules() {
@@ -49,32 +94,29 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 	}
 	compiled := make([]*Compiled, len(rules))
 	for i, r := range rules {
-		if err := r.CheckPorts(ports); err != nil {
-			return nil, err
-		}
-		if files := r.Tables(); len(files) > 0 {
-			return nil, fmt.Errorf("fault rule %q: the table %q has not been read: see Rule.WithTables", r, files[0])
-		}
 		key := r.key()
 		occurrences[key]++
 		if r.name != "" && occurrences[key] > 1 {
 			return nil, fmt.Errorf("fault rule %q: switch %s has a rule of that name already", r, sw.Name())
 		}
 		compiled[i] = r.Compile(Keys{Seed: sw.World().Seed(), Switch: sw.Name(), Occurrence: occurrences[key]})
+		compiled[i].idle = compiled[i].idle || r.missing(seen) != ""
 		compiled[i].shareFit(fits)
 	}
-	installed := make([]*Installed, len(rules))
-	for i, c := range compiled {
-		var rule vswitch.Rule = c
-		if c.rule.Refuses() {
-			rule = gate{c}
-		}
-		installed[i] = &Installed{sw.AddRule(c.rule.name, rule), c}
-		if c.rule.off {
-			installed[i].SetOn(false)
-		}
+	return compiled, nil
+}
+
+// install adds the rule to the switch that it was compiled for.
+func (c *Compiled) install(sw *vswitch.Switch) *Installed {
+	var rule vswitch.Rule = c
+	if c.rule.Refuses() {
+		rule = gate{c}
 	}
-	return installed, nil
+	in := &Installed{sw.AddRule(c.rule.name, rule), c}
+	if c.rule.off {
+		in.SetOn(false)
+	}
+	return in
 }
 
 // compiledOf returns the compiled rule that r is, or nil.
@@ -86,39 +128,4 @@ func compiledOf(r vswitch.Rule) *Compiled {
 		return r.Compiled
 	}
 	return nil
-}
-
-// CheckPorts returns a [*PortError] if the rule names a port that is not among
-// ports.
-func (r *Rule) CheckPorts(ports []string) error {
-	for _, name := range r.where.ports() {
-		found := false
-		for _, p := range ports {
-			found = found || p == name
-		}
-		if !found {
-			return &PortError{Rule: r, Port: name, Ports: ports}
-		}
-	}
-	return nil
-}
-
-// PortError says that a rule names a port which is not there.
-type PortError struct {
-	Rule  *Rule
-	Port  string   // the name in the rule
-	Ports []string // the names there are
-}
-
-func (e *PortError) Error() string {
-	const listed = 20
-	there := "there are none"
-	if n := len(e.Ports); n > 0 {
-		there = "the ports are " + strings.Join(e.Ports[:min(n, listed)], ", ")
-		if n > listed {
-			there += fmt.Sprintf(" and %d more", n-listed)
-		}
-	}
-	return fmt.Sprintf("fault rule %q: no port %q; %s%s",
-		clip(e.Rule.String(), 2*maxQuoted), e.Port, there, didYouMean(e.Port, e.Ports))
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/vnreplay/vnreplay/faults"
+	"github.com/vnreplay/vnreplay/switch"
 )
 
 func TestInstallRefusesUnknownPorts(t *testing.T) {
@@ -28,17 +29,17 @@ func TestInstallRefusesUnknownPorts(t *testing.T) {
 	if n := len(l.sw.Rules()); n != 0 {
 		t.Errorf("%d rules were installed", n)
 	}
-	if err := mustParse(t, "drop from a to all").CheckPorts(nil); err == nil || !strings.HasSuffix(err.Error(), "there are none") {
+	if err := mustParse(t, "drop from a to all").Check(); err == nil || !strings.HasSuffix(err.Error(), "there are none") {
 		t.Errorf("got %v", err)
 	}
-	if err := mustParse(t, "drop from all to all").CheckPorts(nil); err != nil {
+	if err := mustParse(t, "drop from all to all").Check(); err != nil {
 		t.Error(err)
 	}
 	var many []string
 	for i := range 30 {
 		many = append(many, fmt.Sprintf("h%d", i))
 	}
-	if err := mustParse(t, "drop from a").CheckPorts(many); err == nil || !strings.Contains(err.Error(), "h18, h19 and 10 more") {
+	if err := mustParse(t, "drop from a").Check(faults.Switch{Ports: many}); err == nil || !strings.Contains(err.Error(), "h18, h19 and 10 more") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -218,5 +219,66 @@ func TestRulesShareWhatTheirExpressionMatches(t *testing.T) {
 	}
 	if got := more[0].Matched(); got != 30 {
 		t.Errorf("%q matched %d, want 30", more[0].Rule(), got)
+	}
+}
+
+// A rule that names no switch is on the one that has its ports, or on all; it has its
+// number everywhere.
+func TestInstallAll(t *testing.T) {
+	l := newLAN(t, 1)
+	wan, err := l.world.NewSwitch(vswitch.SwitchConfig{Name: "wan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var far *vswitch.Port
+	for _, name := range []string{"farther", "far"} {
+		if far, err = wan.Connect(vswitch.PortConfig{Name: name}, vswitch.EndpointFunc(func([]byte) {})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	switches := []*vswitch.Switch{l.sw, wan}
+	var rules []*faults.Rule
+	for _, text := range []string{
+		"delay 1ms from client", "delay 1ms from far", "any: delay 1ms", "on-lan: delay 1ms on lan", "on-wan: delay 1ms on wan", "towards: delay 1ms to farther on wan",
+		"tell: mtu 100 error on lan",
+	} {
+		rules = append(rules, mustParse(t, text))
+	}
+	in, err := faults.InstallAll(switches, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"drop from client to far":  `fault rule "drop from client to far": its ports are on different switches (client on lan, far on wan), and a rule is about the cables of one: name the router's port instead of the host beyond it`,
+		"partition client <-> far": `fault rule "partition client <-> far": its ports are on different switches (client on lan, far on wan), and a rule is about the cables of one: name the router's port instead of the host beyond it`,
+		"drop on wna":              `fault rule "drop on wna": no switch "wna"; the switches are lan, wan; did you mean "wan"?`,
+		"drop on wan from client":  `fault rule "drop on wan from client": no port "client" on switch wan; the ports are farther, far`,
+	} {
+		_, err := faults.InstallAll(switches, []*faults.Rule{mustParse(t, "x: drop"), mustParse(t, text)})
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	if got := len(l.sw.Rules()) + len(wan.Rules()); got != 2*len(rules) {
+		t.Errorf("%d rules are installed", got)
+	}
+	if _, err := faults.Install(l.sw, []*faults.Rule{mustParse(t, "drop on wan")}); err == nil || !strings.Contains(err.Error(), "the only one is lan") {
+		t.Errorf("%v", err)
+	}
+	l.node.StackClock().AfterFunc(0, func() {
+		for range 3 {
+			if err := far.Send(udp(server, client, 1, 1, 200)); err != nil { // to nobody in particular: flooded
+				t.Error(err)
+			}
+		}
+	})
+	l.run([]sent{{client, udp(client, server, 1, 1, 20)}, {server, udp(server, client, 1, 1, 20)}})
+	want := [][2]uint64{{1, 0}, {0, 3}, {2, 3}, {2, 0}, {0, 3}, {0, 3}, {2, 0}}
+	for i, pair := range in {
+		for k, one := range pair {
+			if one.Number() != i+1 || one.Matched() != want[i][k] {
+				t.Errorf("%q on %s: number %d, matched %d; want %d, %d", one.Rule(), switches[k].Name(), one.Number(), one.Matched(), i+1, want[i][k])
+			}
+		}
 	}
 }

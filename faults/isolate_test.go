@@ -3,6 +3,8 @@ package faults_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/vnreplay/vnreplay/faults"
 )
 
 // A partition and a pulled cable are about all cables between those they name, or those
@@ -37,7 +39,7 @@ func TestPartitionsAndPulledCables(t *testing.T) {
 	} {
 		l := newHub(t, 1)
 		c := l.compile(rule)
-		if err := c.Rule().CheckPorts([]string{"client", "server", "spy"}); err != nil {
+		if err := c.Rule().Check(faults.Switch{Ports: []string{"client", "server", "spy"}}); err != nil {
 			t.Errorf("%q: %v", rule, err)
 		}
 		var lost []string
@@ -58,7 +60,7 @@ func TestPartitionsAndPulledCables(t *testing.T) {
 		}
 	}
 	for rule, port := range map[string]string{"partition client -> web": "web", "partition web,client": "web", "down web": "web", "up web until 1s": "web"} {
-		err := mustParse(t, rule).CheckPorts([]string{"client"})
+		err := mustParse(t, rule).Check(faults.Switch{Ports: []string{"client"}})
 		if err == nil || !strings.Contains(err.Error(), `no port "`+port+`"`) {
 			t.Errorf("%q: %v", rule, err)
 		}

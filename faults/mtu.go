@@ -84,7 +84,7 @@ var _ vswitch.Gate = gate{}
 // Refuse gives the sender the error; see [vswitch.Gate].
 func (g gate) Refuse(from *vswitch.Port, data []byte, at time.Time) error {
 	a := g.rule.what.(*mtu)
-	if a.length(data) <= a.size || !g.rule.where.on(from, nil) || !g.rule.where.fits(data) ||
+	if g.idle || a.length(data) <= a.size || !g.rule.where.on(from, nil) || !g.rule.where.fits(data) ||
 		!g.rule.when.onTime(at.Sub(from.Switch().World().Start())) {
 		return nil
 	}

@@ -149,7 +149,7 @@ var reserved = strings.Fields(`
 
 // clauseWords cannot be the names of ports in a rule: after "from" and "to" they
 // mean that the port was forgotten.
-var clauseWords = []string{"from", "to", "if", "during", "for", "after", "until", "vlan"}
+var clauseWords = []string{"on", "from", "to", "if", "during", "for", "after", "until", "vlan"}
 
 // name takes a leading `name:` off the rule.
 func (p *parser) name() (string, error) {
@@ -206,13 +206,18 @@ func (p *parser) port(word token) (string, error) {
 
 // portName reads the name of a port; several is said of a list.
 func (p *parser) portName(t token, several string) (string, error) {
+	return p.plainName(t, "a port's", several)
+}
+
+// plainName reads the name of a port or a switch: whose it is, in words.
+func (p *parser) plainName(t token, whose, several string) (string, error) {
 	i := strings.IndexFunc(t.text, func(r rune) bool { return r != '.' && !strings.ContainsRune(nameChars, r) })
 	if i >= 0 {
 		_, n := utf8.DecodeRuneInString(t.text[i:])
 		if t.text[i] != ',' {
 			several = ""
 		}
-		return "", p.errorf(t.part(i, i+n), "a port's name has letters, digits, and _ . - only%s", several)
+		return "", p.errorf(t.part(i, i+n), "%s name has letters, digits, and _ . - only%s", whose, several)
 	}
 	return t.text, nil
 }

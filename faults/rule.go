@@ -98,6 +98,9 @@ func ParseAll(texts []string) ([]*Rule, error) {
 // Name returns the rule's name, or "" if it has none.
 func (r *Rule) Name() string { return r.name }
 
+// Switch returns the name of the switch that the rule is about, or "" if it does not say.
+func (r *Rule) Switch() string { return r.sw }
+
 // From returns the name of the port whose frames the rule is about, or "" for
 // all ports.
 func (r *Rule) From() string { return r.from }

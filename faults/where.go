@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,6 +13,7 @@ import (
 
 // where says which frames on which cables a rule is about.
 type where struct {
+	sw   string         // the switch, or "" for whichever has the ports
 	from string         // a port, or "" for all
 	to   string         // a port, everyPort, or "" for the sender's cable
 	vlan int            // an outer tag with this VLAN identifier, or anyVLAN
@@ -53,10 +55,22 @@ func (w *where) clauses(what action) []clause {
 		return err
 	}}
 	cond := clause{word: "if", shape: `if "..."`, parse: w.parseIf}
+	on := clause{word: "on", shape: "on", parse: func(p *parser, word token) error {
+		t, err := p.want(word.text, "the name of a switch")
+		if err != nil {
+			return err
+		}
+		if slices.Contains(clauseWords, t.text) {
+			return p.errorf(t, `"on" must be followed by the name of a switch`)
+		}
+		w.sw, err = p.plainName(t, "a switch's", "")
+		return err
+	}}
 	if w.at, _ = what.(placed); w.at != nil {
-		return []clause{vlan, cond}
+		return []clause{on, vlan, cond}
 	}
 	return []clause{
+		on,
 		{word: "from", shape: "from", parse: func(p *parser, word token) (err error) {
 			w.from, err = p.port(word)
 			if w.from == everyPort {
@@ -121,6 +135,9 @@ func (w *where) compile(p *parser) (err error) {
 // text is the normal form's part.
 func (w *where) text() []string {
 	var parts []string
+	if w.sw != "" {
+		parts = append(parts, "on", w.sw)
+	}
 	if w.from != "" {
 		parts = append(parts, "from", w.from)
 	}

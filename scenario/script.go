@@ -123,7 +123,7 @@ func (s *Scenario) checkScript() *pathError {
 func (s *Scenario) checkRule(path []string, text string) (*faults.Rule, *pathError) {
 	r, err := faults.Parse(text)
 	if err == nil {
-		err = r.CheckPorts(s.Hosts.Names())
+		err = r.Check(faults.Switch{Name: "switch", Ports: s.Hosts.Names()})
 	}
 	if err == nil && len(r.Tables()) > 0 {
 		err = fmt.Errorf("the table %q has not been read; a scenario that is not in a file of its own holds a table's values", r.Tables()[0])
