@@ -10,14 +10,18 @@ import (
 	"github.com/vnreplay/vnreplay/switch"
 )
 
-// forwarding is what a router's links do about two things in which gVisor's forwarding
+// forwarding is what a router's links do about three things in which gVisor's forwarding
 // is no router's. It gives every TCP segment and UDP datagram that it forwards a new
 // checksum, which would make those that were corrupted before look good; unless the
 // network card does checksums: so the link says that it does, and does those of the
-// packets that the router sends itself. And it forwards IPv4 packets of which one hop
-// is left with none; the link takes it away on arrival.
+// packets that the router sends itself. It forwards IPv4 packets of which one hop
+// is left with none; the link takes it away on arrival. And its "packet too big" (RFC
+// 4443, section 3.2) names an MTU of 0, of which its own TCP concludes segments of one
+// byte; the link fills in that of the interface which leads on.
 type forwarding struct {
-	own map[tcpip.Address]bool // the router's addresses
+	own    map[tcpip.Address]bool // the router's addresses
+	routes []tcpip.Route          // the first that fits is taken
+	mtus   []uint32               // of the interfaces, in their order
 }
 
 // arrives is told of a frame without tags before the stack is.
@@ -51,9 +55,32 @@ func (f *forwarding) leaves(frame []byte) {
 	case header.IPv6ProtocolNumber:
 		ip := header.IPv6(p)
 		if ip.IsValid(len(p)) && f.own[ip.SourceAddress()] {
+			f.fillMTU(ip)
 			fillChecksum(tcpip.TransportProtocolNumber(ip.NextHeader()), ip.SourceAddress(), ip.DestinationAddress(), ip.Payload())
 		}
 	}
+}
+
+// fillMTU gives a "packet too big" of the router's own the MTU that it lacks.
+func (f *forwarding) fillMTU(ip header.IPv6) {
+	icmp := header.ICMPv6(ip.Payload())
+	if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || len(icmp) < header.ICMPv6PacketTooBigMinimumSize+header.IPv6MinimumSize ||
+		icmp.Type() != header.ICMPv6PacketTooBig || icmp.MTU() != 0 {
+		return
+	}
+	mtu := f.mtuTowards(header.IPv6(icmp[header.ICMPv6PacketTooBigMinimumSize:]).DestinationAddress())
+	icmp.SetMTU(mtu)
+	icmp.SetChecksum(header.ICMPv6Checksum(header.ICMPv6ChecksumParams{Header: icmp, Src: ip.SourceAddress(), Dst: ip.DestinationAddress()}))
+}
+
+// mtuTowards returns the MTU of the interface that leads to an address, 0 if none does.
+func (f *forwarding) mtuTowards(a tcpip.Address) uint32 {
+	for _, r := range f.routes {
+		if i := int(r.NIC - nicOf(0)); r.Destination.Contains(a) && i < len(f.mtus) {
+			return f.mtus[i]
+		}
+	}
+	return 0
 }
 
 // fillChecksum computes the checksum of a TCP segment or a UDP datagram.

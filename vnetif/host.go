@@ -110,7 +110,14 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	h.stack = newStack(w, node)
 	node.OnClose(h.stack.Destroy)
 	node.OnMidClose(h.midClose)
-	if err := h.configure(nics, interfaces, routes, forward); err != nil {
+	table := routeTable(interfaces, routes)
+	if fw != nil {
+		fw.routes = table
+		for _, nic := range nics {
+			fw.mtus = append(fw.mtus, nic.MTU())
+		}
+	}
+	if err := h.configure(nics, interfaces, table, forward); err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	var addrs []netip.Addr
@@ -241,9 +248,38 @@ func stackOptions(clock tcpip.Clock) stack.Options {
 	}
 }
 
-// configure gives the stack its interfaces, addresses and routes.
-func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, more []Route, forward bool) error {
+// loopbackNets are the networks of every host's loopback interface.
+var loopbackNets = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128")}
+
+// routeTable returns the routes to the networks of interfaces, and those beyond. The
+// first one that fits is taken: the more special ones are first.
+func routeTable(interfaces []Interface, more []Route) []tcpip.Route {
 	var routes []tcpip.Route
+	add := func(to netip.Prefix, via netip.Addr, nic tcpip.NICID) {
+		net := tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(to.Masked().Addr().AsSlice()), PrefixLen: to.Bits()}
+		r := tcpip.Route{Destination: net.Subnet(), NIC: nic}
+		if via.IsValid() {
+			r.Gateway = tcpip.AddrFromSlice(via.AsSlice())
+		}
+		routes = append(routes, r)
+	}
+	for i := range interfaces {
+		for _, p := range interfaces[i].Addrs {
+			add(p, netip.Addr{}, nicOf(i))
+		}
+	}
+	for _, p := range loopbackNets {
+		add(p, netip.Addr{}, nicLoopback)
+	}
+	for _, r := range more {
+		add(r.To, r.Via, nicOf(max(towards(interfaces, r.Via), 0)))
+	}
+	slices.SortStableFunc(routes, func(a, b tcpip.Route) int { return b.Destination.Prefix() - a.Destination.Prefix() })
+	return routes
+}
+
+// configure gives the stack its interfaces, addresses and routes.
+func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward bool) error {
 	add := func(nic tcpip.NICID, p netip.Prefix) error {
 		pa := tcpip.ProtocolAddress{
 			Protocol:          protocolOf(p.Addr()),
@@ -252,7 +288,6 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, more
 		if err := h.stack.AddProtocolAddress(nic, pa, stack.AddressProperties{}); err != nil {
 			return fmt.Errorf("address %v: %w", p, errorOf(err))
 		}
-		routes = append(routes, tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: nic})
 		return nil
 	}
 	for i, nic := range nics {
@@ -268,17 +303,11 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, more
 	if err := h.stack.CreateNICWithOptions(nicLoopback, loopback.New(), stack.NICOptions{Name: "lo"}); err != nil {
 		return errorOf(err)
 	}
-	for _, p := range []string{"127.0.0.1/8", "::1/128"} {
-		if err := add(nicLoopback, netip.MustParsePrefix(p)); err != nil {
+	for _, p := range loopbackNets {
+		if err := add(nicLoopback, p); err != nil {
 			return err
 		}
 	}
-	for _, r := range more {
-		to := tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(r.To.Masked().Addr().AsSlice()), PrefixLen: r.To.Bits()}
-		routes = append(routes, tcpip.Route{Destination: to.Subnet(), Gateway: tcpip.AddrFromSlice(r.Via.AsSlice()), NIC: nicOf(max(towards(interfaces, r.Via), 0))})
-	}
-	// The first route that fits is taken: the more special one is to be first.
-	slices.SortStableFunc(routes, func(a, b tcpip.Route) int { return b.Destination.Prefix() - a.Destination.Prefix() })
 	h.stack.SetRouteTable(routes)
 	if forward {
 		for _, protocol := range []tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {

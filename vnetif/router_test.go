@@ -382,3 +382,114 @@ func TestRouterKeepsAndMakesChecksums(t *testing.T) {
 		}
 	}
 }
+
+// Between the ends is a line that neither of them knows to be narrow: they learn it from the
+// routers, and only at the beginning.
+func TestPathMTUThroughANarrowLine(t *testing.T) {
+	const narrow = 1300
+	for _, real := range []bool{false, true} {
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("real=%v/v6=%v", real, v6), func(t *testing.T) {
+				w := vswitch.NewWorld(vswitch.Config{Seed: 5, RealTime: real, WallLimit: time.Minute})
+				defer w.Close()
+				n := &twoLANs{w: w}
+				var sw [3]*vswitch.Switch
+				var seen [3][]seenFrame
+				for i := range sw {
+					var err error
+					if sw[i], err = w.NewSwitch(vswitch.SwitchConfig{Name: fmt.Sprint("s", i), Recorder: watcher{n, &seen[i]}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				// addr is host h of network net.
+				addr := func(net, h int) netip.Addr {
+					if v6 {
+						return netip.MustParseAddr(fmt.Sprintf("fd00:%d::%d", net, h))
+					}
+					return netip.MustParseAddr(fmt.Sprintf("10.%d.0.%d", net, h))
+				}
+				bits := map[bool]int{true: 64, false: 24}[v6]
+				on := func(net, h int) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(addr(net, h), bits)} }
+				everywhere := netip.PrefixFrom(map[bool]netip.Addr{true: netip.IPv6Unspecified(), false: netip.IPv4Unspecified()}[v6], 0)
+				host := func(i int) *vnetif.Host {
+					h, err := vnetif.NewHost(sw[i], vnetif.HostConfig{Name: fmt.Sprint("h", i), Addrs: on(i, 1), Gateways: []netip.Addr{addr(i, 9)}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return h
+				}
+				client, server := host(0), host(2)
+				for _, far := range []int{0, 2} {
+					line := far/2 + 1 // the router's number on the line
+					_, err := vnetif.NewRouter(vnetif.RouterConfig{
+						Name: fmt.Sprint("r", far),
+						Interfaces: []vnetif.Interface{
+							{Switch: sw[far], Addrs: on(far, 9)},
+							{Switch: sw[1], Addrs: on(1, line), Port: vswitch.PortConfig{MTU: narrow}},
+						},
+						Routes: []vnetif.Route{{To: everywhere, Via: addr(1, 3-line)}},
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				const size = 300_000
+				err := w.Run(context.Background(), func(context.Context) error {
+					to := netip.AddrPortFrom(addr(2, 1), 80).String()
+					return errors.Join(transfer(client, server, to, size), transfer(server, client, netip.AddrPortFrom(addr(0, 1), 81).String(), size))
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Segments as long as the line takes, an ACK for each, and what it takes to begin.
+				if most := 2*2*size/(narrow-100) + 100; len(seen[1]) > most {
+					t.Errorf("%d frames on the line, want at most %d", len(seen[1]), most)
+				}
+				for _, end := range []int{0, 2} {
+					told := 0
+					for _, f := range seen[end] {
+						if mtu, ok := tooBig(f.data); ok {
+							told++
+							if mtu != narrow {
+								t.Fatalf("the router names an MTU of %d: %x", mtu, f.data)
+							}
+						}
+					}
+					if told == 0 {
+						t.Errorf("nobody told host %d of the MTU", end)
+					}
+				}
+			})
+		}
+	}
+}
+
+// tooBig returns the MTU in a frame with ICMP's "fragmentation needed" (RFC 1191) or ICMPv6's
+// "packet too big" (RFC 4443), whose checksum it checks.
+func tooBig(frame []byte) (mtu uint32, ok bool) {
+	p := frame[14:]
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case 0x0800:
+		ip := header.IPv4(p)
+		icmp := header.ICMPv4(ip.Payload())
+		if ip.TransportProtocol() != header.ICMPv4ProtocolNumber || icmp.Type() != header.ICMPv4DstUnreachable || icmp.Code() != header.ICMPv4FragmentationNeeded {
+			return 0, false
+		}
+		if checksum.Checksum(icmp, 0) != 0xffff {
+			return 0, true
+		}
+		return uint32(icmp.MTU()), true
+	case 0x86dd:
+		ip := header.IPv6(p)
+		icmp := header.ICMPv6(ip.Payload())
+		if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || icmp.Type() != header.ICMPv6PacketTooBig {
+			return 0, false
+		}
+		pseudo := header.PseudoHeaderChecksum(header.ICMPv6ProtocolNumber, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(icmp)))
+		if checksum.Checksum(icmp, pseudo) != 0xffff {
+			return 0, true
+		}
+		return icmp.MTU(), true
+	}
+	return 0, false
+}
