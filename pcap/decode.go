@@ -198,6 +198,8 @@ type ICMP struct {
 	Type, Code uint8
 	ID, Seq    uint16     // of echo messages
 	Target     netip.Addr // of neighbour solicitations and advertisements (RFC 4861)
+	Via, About netip.Addr // of redirects: the better next hop, and for which destination
+	MTU        uint32     // of "fragmentation needed" (RFC 1191) and "packet too big"
 	Offset     int
 }
 

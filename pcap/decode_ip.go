@@ -175,7 +175,15 @@ func (d *decoder) icmp4() {
 		d.fail("ICMP header", err)
 		return
 	}
-	d.ICMP = &ICMP{Version: 4, Type: h.TypeCode.Type(), Code: h.TypeCode.Code(), ID: h.Id, Seq: h.Seq, Offset: d.PayloadOffset}
+	b := d.Payload
+	i := &ICMP{Version: 4, Type: h.TypeCode.Type(), Code: h.TypeCode.Code(), ID: h.Id, Seq: h.Seq, Offset: d.PayloadOffset}
+	switch {
+	case i.Type == layers.ICMPv4TypeDestinationUnreachable && i.Code == layers.ICMPv4CodeFragmentationNeeded:
+		i.MTU = uint32(h.Seq)
+	case i.Type == layers.ICMPv4TypeRedirect && len(b) >= 28:
+		i.Via, i.About = netip.AddrFrom4([4]byte(b[4:8])), netip.AddrFrom4([4]byte(b[24:28]))
+	}
+	d.ICMP = i
 	d.take(8)
 }
 
@@ -191,11 +199,19 @@ func (d *decoder) icmp6() {
 		d.take(4)
 		return
 	}
-	if d.ICMP.Type == 128 || d.ICMP.Type == 129 {
-		d.ICMP.ID, d.ICMP.Seq = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
-	}
-	if (d.ICMP.Type == layers.ICMPv6TypeNeighborSolicitation || d.ICMP.Type == layers.ICMPv6TypeNeighborAdvertisement) && len(b) >= 24 {
-		d.ICMP.Target = netip.AddrFrom16([16]byte(b[8:24]))
+	switch i := d.ICMP; i.Type {
+	case layers.ICMPv6TypeEchoRequest, layers.ICMPv6TypeEchoReply:
+		i.ID, i.Seq = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
+	case layers.ICMPv6TypePacketTooBig:
+		i.MTU = binary.BigEndian.Uint32(b[4:])
+	case layers.ICMPv6TypeNeighborSolicitation, layers.ICMPv6TypeNeighborAdvertisement:
+		if len(b) >= 24 {
+			i.Target = netip.AddrFrom16([16]byte(b[8:24]))
+		}
+	case layers.ICMPv6TypeRedirect:
+		if len(b) >= 40 {
+			i.Via, i.About = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		}
 	}
 	d.take(8)
 }

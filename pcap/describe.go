@@ -218,12 +218,17 @@ func describeICMP(b *strings.Builder, d *Decoded) {
 		fmt.Fprintf(b, " echo reply id %d seq %d", i.ID, i.Seq)
 	case i.Version == 4 && i.Type == 3:
 		b.WriteString(" unreachable " + nth(unreachable4, i.Code))
+		if i.MTU > 0 {
+			fmt.Fprintf(b, " mtu %d", i.MTU)
+		}
 	case i.Version == 6 && i.Type == 1:
 		b.WriteString(" unreachable " + nth(unreachable6, i.Code))
 	case i.Version == 4 && i.Type == 11, i.Version == 6 && i.Type == 3:
 		b.WriteString(" time exceeded")
 	case i.Version == 6 && i.Type == 2:
-		b.WriteString(" packet too big")
+		fmt.Fprintf(b, " packet too big mtu %d", i.MTU)
+	case i.Via.IsValid():
+		fmt.Fprintf(b, " redirect %v to %v", i.About, i.Via)
 	case i.Version == 6 && i.Type == 135 && i.Target.IsValid():
 		fmt.Fprintf(b, " neighbor solicitation who has %v", i.Target)
 	case i.Version == 6 && i.Type == 136 && i.Target.IsValid():

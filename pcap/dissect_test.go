@@ -99,7 +99,7 @@ var wiresharkFields = []string{
 	"tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.hdr_len", "tcp.flags", "tcp.window_size_value", "tcp.checksum", "tcp.urgent_pointer",
 	"tcp.options.mss_val", "tcp.options.wscale.shift", "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
 	"udp.srcport", "udp.dstport", "udp.length", "udp.checksum",
-	"icmp.type", "icmp.code", "icmp.checksum", "icmp.ident", "icmp.seq", "icmpv6.type", "icmpv6.code", "icmpv6.checksum",
+	"icmp.type", "icmp.code", "icmp.checksum", "icmp.ident", "icmp.seq", "icmp.mtu", "icmp.redir_gw", "icmpv6.mtu", "icmpv6.nd.rd.target_address", "icmpv6.rd.na.destination_address", "icmpv6.type", "icmpv6.code", "icmpv6.checksum",
 	"icmpv6.echo.identifier", "icmpv6.echo.sequence_number", "icmpv6.nd.ns.target_address", "icmpv6.nd.na.target_address",
 }
 

@@ -252,6 +252,13 @@ func (f *fielder) icmp(i *ICMP) {
 	case i.EchoRequest() || i.EchoReply():
 		f.hex("icmpv6.echo.identifier", o+4, 2)
 		f.num("icmpv6.echo.sequence_number", o+6, 2)
+	case i.Version == 4 && i.Type == 3 && i.Code == 4:
+		f.hex("icmp.reserved", o+4, 2)
+		f.num("icmp.mtu", o+6, 2)
+	case i.Version == 4 && i.Via.IsValid():
+		f.addr("icmp.redir_gw", o+4, 4)
+	case i.Version == 6 && i.Type == 2:
+		f.num("icmpv6.mtu", o+4, 4)
 	default:
 		f.add(p+".reserved", o+4, 4, fmt.Sprintf("%08x", f.int(o+4, 4)))
 	}
@@ -260,5 +267,8 @@ func (f *fielder) icmp(i *ICMP) {
 		f.addr("icmpv6.nd.ns.target_address", o+8, 16)
 	case i.Target.IsValid():
 		f.addr("icmpv6.nd.na.target_address", o+8, 16)
+	case i.Version == 6 && i.Via.IsValid():
+		f.addr("icmpv6.nd.rd.target_address", o+8, 16)
+		f.addr("icmpv6.rd.na.destination_address", o+24, 16)
 	}
 }
