@@ -202,6 +202,8 @@ func runDiffers(expected, actual *Reader) string {
 	switch {
 	case e.Seed != a.Seed:
 		return fmt.Sprintf("seed: expected %d, is %d", e.Seed, a.Seed)
+	case e.Switch != a.Switch:
+		return fmt.Sprintf("switch: expected %s, is %s", clip(e.Switch), clip(a.Switch))
 	case e.Scenario == a.Scenario:
 		return ""
 	}

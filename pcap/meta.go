@@ -18,6 +18,7 @@ type Meta struct {
 	Seed     uint64   // of the world
 	Clock    string   // "virtual" or "real"
 	View     string   // "wire"; views say "at NAME", "full"
+	Switch   string   // the name of the switch, where the scenario has several
 	Rules    []string // texts of the fault rules, in order: rule 1 first
 	Scenario string   // the effective scenario file, byte for byte; "" when there is none
 
@@ -72,6 +73,7 @@ func (m *Meta) Marshal() ([]string, error) {
 	b.WriteString("seed=" + strconv.FormatUint(m.Seed, 10) + "\n")
 	line("clock", m.Clock)
 	line("view", m.View)
+	line("switch", m.Switch)
 	if m.File > 0 {
 		line("file", strconv.Itoa(m.File))
 	}
@@ -237,6 +239,8 @@ func parseMeta(rest string) (Meta, error) {
 			m.Clock = value
 		case key == "view":
 			m.View = value
+		case key == "switch":
+			m.Switch = value
 		case key == "scenario":
 			m.Scenario = value
 		case key == "file":

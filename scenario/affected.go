@@ -5,8 +5,8 @@ import "github.com/vnreplay/vnreplay/switch"
 // counter is a recorder that counts the frames that rules affected, and passes
 // everything on to another recorder, if there is one.
 type counter struct {
-	next vswitch.Recorder
-	vswitch.RuleCounts
+	next   vswitch.Recorder
+	counts *vswitch.RuleCounts // shared by the switches of a run
 }
 
 var _ vswitch.DeliveryRecorder = (*counter)(nil)
@@ -14,7 +14,7 @@ var _ vswitch.DeliveryRecorder = (*counter)(nil)
 // Record takes one event.
 func (c *counter) Record(e vswitch.Event) error {
 	if sent, ok := e.(*vswitch.Sent); ok && len(sent.Hits) > 0 {
-		c.Count(sent.Hits)
+		c.counts.Count(sent.Hits)
 	}
 	if c.next == nil {
 		return nil

@@ -1,15 +1,12 @@
 package scenario
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/vnreplay/vnreplay/switch"
 )
 
 // Check reports what is wrong with a scenario that a program made; [Load] and
@@ -22,7 +19,8 @@ func (s *Scenario) Check() error {
 }
 
 func (s *Scenario) check() *pathError {
-	for _, part := range []func() *pathError{s.checkTop, s.checkHosts, s.checkLinks, s.checkFaults, s.checkScript, s.checkApps, s.checkExpect} {
+	for _, part := range []func() *pathError{s.checkTop, s.checkSwitches, s.checkHosts, s.checkRouters, s.checkPorts, s.checkNextHops, s.checkLinks,
+		s.checkFaults, s.checkScript, s.checkApps, s.checkExpect} {
 		if e := part(); e != nil {
 			return e
 		}
@@ -35,8 +33,6 @@ func (s *Scenario) check() *pathError {
 
 func (s *Scenario) checkTop() *pathError {
 	switch {
-	case s.Switch != "" && s.Switch != learning && s.Switch != hub:
-		return at([]string{"switch"}, `want "learning" or "hub"`)
 	case !s.Start.IsZero() && (s.Start.Year() < 1970 || s.Start.Year() > 2200):
 		return at([]string{"start"}, "the clock starts between 1970 and 2200")
 	case time.Duration(s.Limit) > MaxLimit:
@@ -83,108 +79,6 @@ func unique(section string, names []string) *pathError {
 			return keyError(path, "a second %q", name)
 		}
 		seen[name] = true
-	}
-	return nil
-}
-
-// isNetwork reports whether an address is that of its network, all zeros behind the
-// prefix, or the one for broadcasts, all ones. Networks of two addresses (RFC 3021)
-// and IPv6 have neither.
-func isNetwork(p netip.Prefix) bool {
-	if !p.Addr().Is4() || p.Bits() > 30 {
-		return false
-	}
-	a := p.Addr().As4()
-	host, ones := binary.BigEndian.Uint32(a[:])<<p.Bits(), ^uint32(0)<<p.Bits()
-	return host == 0 || host == ones
-}
-
-func (s *Scenario) checkHosts() *pathError {
-	if e := unique("hosts", s.Hosts.Names()); e != nil {
-		return e
-	}
-	addrs, macs := map[netip.Addr]string{}, map[vswitch.MAC]string{}
-	for _, h := range s.Hosts {
-		path := func(key string) []string { return []string{"hosts", h.Name, key} }
-		if _, err := netip.ParseAddr(h.Name); err == nil {
-			return keyError([]string{"hosts", h.Name}, "a host's name is not an address")
-		}
-		switch mtu := h.Value.MTU; {
-		case len(h.Value.IP) == 0:
-			return at([]string{"hosts", h.Name}, "no address; a host has at least one: {ip: 10.0.0.1/24}")
-		case len(h.Value.IP) > MaxAddrs || len(h.Value.Gateway) > MaxAddrs:
-			return at([]string{"hosts", h.Name}, "more than %d addresses", MaxAddrs)
-		case mtu != 0 && (mtu < 68 || mtu > vswitch.MaxMTU):
-			return at(path("mtu"), "an MTU is from 68 (RFC 791) to %d bytes", vswitch.MaxMTU)
-		}
-		for i, p := range h.Value.IP {
-			place := append(path("ip"), strconv.Itoa(i))
-			a := p.Addr()
-			switch other, taken := addrs[a]; {
-			case taken:
-				return at(place, "%v is %s's address already", a, other)
-			case a.IsMulticast() || a.IsUnspecified() || a.IsLoopback():
-				return at(place, "%v cannot be a host's address", a)
-			case isNetwork(p.Prefix):
-				return at(place, "%v is the address of the network, or of all its hosts, not of one", p)
-			case a.Is6() && h.Value.MTU != 0 && h.Value.MTU < 1280:
-				return at(path("mtu"), "IPv6 needs an MTU of at least 1280 bytes (RFC 8200)")
-			}
-			addrs[a] = h.Name
-		}
-		if h.Value.MAC == "" {
-			continue
-		}
-		mac, err := vswitch.ParseMAC(h.Value.MAC)
-		switch other, taken := macs[mac]; {
-		case err != nil:
-			return at(path("mac"), "%w", err)
-		case mac.IsGroup() || mac == vswitch.MAC{}:
-			return at(path("mac"), "%v cannot be a host's address", mac)
-		case taken:
-			return at(path("mac"), "%v is %s's address already", mac, other)
-		}
-		macs[mac] = h.Name
-	}
-	for i, h := range s.Hosts {
-		if other, taken := macs[vswitch.PortMAC(i)]; h.Value.MAC == "" && taken {
-			return at([]string{"hosts", other, "mac"}, "%v is the address that host %s gets by default", vswitch.PortMAC(i), h.Name)
-		}
-	}
-	return nil
-}
-
-// noHost is the error about a name that is no host's.
-func (s *Scenario) noHost(path []string, name string) *pathError {
-	return at(path, "no host %q%s", name, instead(name, s.Hosts.Names()))
-}
-
-func (s *Scenario) hasHost(name string) bool {
-	_, ok := s.Hosts.Get(name)
-	return ok
-}
-
-func (s *Scenario) checkLinks() *pathError {
-	seen := map[string]bool{}
-	for _, l := range s.Links {
-		path := []string{"links", l.Name}
-		switch {
-		case !s.hasHost(l.Name):
-			e := s.noHost(path, l.Name)
-			e.key = true
-			return e
-		case seen[l.Name]:
-			return keyError(path, "a second %q", l.Name)
-		case time.Duration(l.Value.Latency) > MaxLatency:
-			return at(append(path, "latency"), "at most %v", Duration(MaxLatency))
-		case l.Value.Rate > MaxRate || l.Value.Rate < 0:
-			return at(append(path, "rate"), "at most %v", Rate(MaxRate))
-		case l.Value.Queue > MaxQueue || l.Value.Queue < 0:
-			return at(append(path, "queue"), "at most %v", Queue(MaxQueue))
-		case l.Value.Queue != 0 && l.Value.Rate == 0:
-			return at(append(path, "queue"), "a queue has an effect only with a rate")
-		}
-		seen[l.Name] = true
 	}
 	return nil
 }
@@ -284,8 +178,7 @@ func (s *Scenario) isHost(host, nameOrAddr string) bool {
 		return true
 	}
 	a, err := netip.ParseAddr(nameOrAddr)
-	h, _ := s.Hosts.Get(host)
-	for _, p := range h.IP {
+	for _, p := range s.addrsOf(host) {
 		if err == nil && p.Addr() == a {
 			return true
 		}

@@ -19,7 +19,7 @@
 //	seed: 7                          # of everything random; default 0
 //	start: 2026-01-01T00:00:00Z      # of the virtual clock; this is the default
 //	limit: 30s                       # of virtual time; default 1h
-//	switch: hub                      # default: learning
+//	switch: hub                      # default: learning; for several see below
 //	hosts:                           # in order of creation
 //	  client: {ip: [10.0.0.1/24, "fd00::1/64"]}
 //	  server: {ip: [10.0.0.2/24, "fd00::2/64"], mtu: 1400}
@@ -36,6 +36,28 @@
 //	  faults: {loss: ">=1"}
 //	  tcp: {retransmits: 1..200, resets: 0}
 //	  run: {frames: 100..9000, virtual: <10s}
+//
+// # Several switches, and routers between them
+//
+//	switches: {lan: learning, wan: hub}   # in place of switch:
+//	hosts:
+//	  client: {switch: lan, ip: 10.0.0.1/24, gateway: 10.0.0.254}
+//	  server: {switch: wan, ip: 10.9.0.1/24, gateway: 10.9.0.254, mtu: 1400}
+//	routers:
+//	  gw:
+//	    interfaces:                       # each on the switch of its name, or on switch:
+//	      lan: {ip: 10.0.0.254/24}        # its port is called gw.lan
+//	      wan: {ip: 10.9.0.254/24, mtu: 1400}
+//	    routes: {10.50.0.0/16: 10.9.0.77} # networks beyond, and gateway: for all others
+//	links:
+//	  gw.wan: {rate: 10mbit, queue: 64p}
+//	faults:
+//	  - drop 2% from gw.wan               # on the switch that has the port
+//	  - delay 5ms on wan                  # on one switch; without "on", on each
+//
+// Routers forward as package vnetif describes (vnetif.NewRouter); they are hosts, too,
+// and may have applications. Each switch has a recording of its own, and all
+// recordings one clock and one set of packet ids.
 //
 // An application that returns an error fails the run unless its expectation
 // names the error. Numbers that have a unit need it: 20ms, 10mbit, 64p, 1MB.

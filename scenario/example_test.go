@@ -8,6 +8,7 @@ import (
 
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/scenario"
+	"github.com/vnreplay/vnreplay/switch"
 )
 
 const example = `
@@ -56,12 +57,12 @@ func ExampleVerify() {
 		fmt.Println(err)
 		return
 	}
-	rec, err := pcap.Create(path, s.Meta())
+	rec, err := pcap.Create(path, s.Metas()[0])
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if _, err := scenario.Run(context.Background(), s, scenario.Options{Recorder: rec}); err != nil {
+	if _, err := scenario.Run(context.Background(), s, scenario.Options{Recorders: []vswitch.Recorder{rec}}); err != nil {
 		fmt.Println(err)
 	}
 	if err := rec.Close(); err != nil {

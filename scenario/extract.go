@@ -15,31 +15,38 @@ import (
 	"github.com/vnreplay/vnreplay/switch"
 )
 
+// Opener opens a recording. It is called more than once.
+type Opener func() (*pcap.Reader, error)
+
 // ExtractFaults turns what the rules of a recorded run did into rules that do
 // exactly that again: no seed, no probability, the very frames, counted on each
 // cable. Given to the next run of the same scenario in place of its rules, they
-// give the same run. open opens the recording; it is read twice.
+// give the same run. Of a run with several switches, it takes the recording of each;
+// what was done on a switch whose recording is not given is not among the rules. Each
+// recording is read twice.
 //
 // A rule that acted on several cables, or in several ways, becomes several; they
 // keep its name, with a number behind it. Rules that refuse frames inside the
 // sender's write are kept as they are: nothing of that is in a recording. Those
 // that the scenario's script adds stay there; see [Scenario.SetFaults].
 //
-// Of a recording that is cut it returns the rules of the frames that are there,
+// Of recordings that are cut it returns the rules of the frames that are there,
 // and a [*pcap.TruncatedError].
-func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
+func ExtractFaults(recordings ...Opener) ([]string, error) {
 	x := &extractor{}
-	// Who was connected when stands at the end of a recording.
 	var cut *pcap.TruncatedError
-	for _, pass := range []func(*pcap.Reader) error{x.readPorts, x.readFaults} {
-		r, err := open()
-		if err != nil {
-			return nil, err
-		}
-		err = pass(r)
-		r.Close()
-		if err != nil && !errors.As(err, &cut) {
-			return nil, err
+	for _, open := range recordings {
+		// Who was connected when stands at the end of a recording.
+		for _, pass := range []func(*pcap.Reader) error{x.readPorts, x.readFaults} {
+			r, err := open()
+			if err != nil {
+				return nil, err
+			}
+			err = pass(r)
+			r.Close()
+			if err != nil && !errors.As(err, &cut) {
+				return nil, err
+			}
 		}
 	}
 	rules, err := x.faults.Rules()
@@ -57,9 +64,28 @@ func ExtractFaults(open func() (*pcap.Reader, error)) ([]string, error) {
 }
 
 type extractor struct {
+	run    *pcap.Meta      // of the first recording
+	of     map[string]bool // the switches whose recordings were read
 	ports  []pcap.Interface
 	faults faults.Extractor
 	gates  []string // rules that refuse frames
+}
+
+// sameRun notes that a recording with meta is read, which has to be of the same run as
+// the others, and of another switch.
+func (x *extractor) sameRun(name string, meta pcap.Meta) (first bool, err error) {
+	if x.run == nil {
+		x.run, x.of = &meta, map[string]bool{meta.Switch: true}
+		return true, nil
+	}
+	switch {
+	case meta.Scenario != x.run.Scenario || meta.Seed != x.run.Seed || !slices.Equal(meta.Rules, x.run.Rules):
+		return false, fmt.Errorf("%s: not of the same run as the recording before it", name)
+	case x.of[meta.Switch]:
+		return false, fmt.Errorf("%s: a second recording of the same switch", name)
+	}
+	x.of[meta.Switch] = true
+	return false, nil
 }
 
 func (x *extractor) readPorts(r *pcap.Reader) error {
@@ -67,18 +93,12 @@ func (x *extractor) readPorts(r *pcap.Reader) error {
 	if !ok || meta.View != "wire" {
 		return fmt.Errorf("%s: %w: faults are extracted from what vnreplay run wrote", r.Name(), pcap.ErrNotRecording)
 	}
-	for _, text := range meta.Rules {
-		if rule, err := faults.Parse(text); err == nil && rule.Refuses() {
-			x.gates = append(x.gates, text)
-			x.faults.Taken(rule.Name())
-		}
+	first, err := x.sameRun(r.Name(), meta)
+	if err != nil {
+		return err
 	}
-	if s, err := ParseEmbedded(meta.Scenario, r.Name(), meta.Rules); err == nil {
-		for _, step := range s.Script {
-			if rule := step.addsGate(); rule != nil {
-				x.faults.Taken(rule.Name())
-			}
-		}
+	if first {
+		x.keepGates(meta)
 	}
 	for _, err := range r.Packets() {
 		if err != nil && !errors.As(err, new(*pcap.TruncatedError)) {
@@ -87,6 +107,23 @@ func (x *extractor) readPorts(r *pcap.Reader) error {
 	}
 	x.ports = r.Interfaces()
 	return nil
+}
+
+// keepGates keeps the rules that refuse frames.
+func (x *extractor) keepGates(meta pcap.Meta) {
+	for _, text := range meta.Rules {
+		if rule, err := faults.Parse(text); err == nil && rule.Refuses() {
+			x.gates = append(x.gates, text)
+			x.faults.Taken(rule.Name())
+		}
+	}
+	if s, err := ParseEmbedded(meta.Scenario, "", meta.Rules); err == nil {
+		for _, step := range s.Script {
+			if rule := step.addsGate(); rule != nil {
+				x.faults.Taken(rule.Name())
+			}
+		}
+	}
 }
 
 func (x *extractor) readFaults(r *pcap.Reader) error {

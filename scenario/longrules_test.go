@@ -122,7 +122,7 @@ func TestWhereRulesStand(t *testing.T) {
 		if err := s.SetFaults(longRules(n)); err != nil {
 			t.Fatal(err)
 		}
-		meta := s.Meta()
+		meta := s.Metas()[0]
 		switch inText := strings.Contains(meta.Scenario, "\nfaults:\n"); {
 		case inText != (len(s.Effective()) <= scenario.MaxText):
 			t.Errorf("%d bytes with rules: they stand in the scenario: %v", len(s.Effective()), inText)
@@ -169,7 +169,7 @@ func TestLongScenarioIsReadBack(t *testing.T) {
 	if err := s.Check(); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.Meta().Scenario); n <= scenario.MaxText {
+	if n := len(s.Metas()[0].Scenario); n <= scenario.MaxText {
 		t.Errorf("%d bytes", n)
 	}
 	sameAgain(t, s)

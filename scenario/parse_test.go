@@ -108,7 +108,7 @@ func sameAgain(t interface {
 	t.Helper()
 	bare := *s
 	bare.Faults = nil
-	meta := s.Meta()
+	meta := s.Metas()[0]
 	for _, form := range []struct {
 		text  string
 		rules []string

@@ -21,12 +21,23 @@ type Result struct {
 	// unacknowledged.
 	CutOff uint64 `json:"cut_off,omitempty"`
 
+	// Switches are the shares of several switches; a frame that a router sends on is one
+	// on each. Of a single switch there are none.
+	Switches []SwitchResult `json:"switches,omitempty"`
+
 	// Affected is how many frames rules affected, each counted once in each field.
 	Affected Affected     `json:"affected"`
 	Rules    []RuleResult `json:"rules"`
 	Apps     []AppResult  `json:"apps"`
 	TCP      TCPResult    `json:"tcp"`
 	Failures []Failure    `json:"failures"`
+}
+
+// SwitchResult is what was sent on one of several switches.
+type SwitchResult struct {
+	Name   string `json:"name"`
+	Frames uint64 `json:"frames"`
+	Bytes  uint64 `json:"bytes"` // with Ethernet headers
 }
 
 // OK reports whether everything went as expected.
@@ -80,6 +91,18 @@ type Affected struct {
 func AffectedOf(c vswitch.RuleCounts) Affected {
 	return Affected{Frames: c.Frames, Dropped: c.Dropped, Duplicated: c.Copied, Corrupted: c.Changed,
 		Truncated: c.Truncated, Padded: c.Padded, Delayed: c.Delayed, Reordered: c.Reordered, Refused: c.Refused}
+}
+
+func (a *Affected) add(b Affected) {
+	a.Frames += b.Frames
+	a.Dropped += b.Dropped
+	a.Duplicated += b.Duplicated
+	a.Corrupted += b.Corrupted
+	a.Truncated += b.Truncated
+	a.Padded += b.Padded
+	a.Delayed += b.Delayed
+	a.Reordered += b.Reordered
+	a.Refused += b.Refused
 }
 
 // AppResult is what one application did.

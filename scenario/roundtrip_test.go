@@ -48,6 +48,7 @@ func drawScenario(t *rapid.T) *scenario.Scenario {
 			s.Links = append(s.Links, scenario.Entry[scenario.Link]{Name: name, Value: l})
 		}
 	}
+	drawNetwork(t, s)
 	for i := range rapid.IntRange(0, 3).Draw(t, "faults") {
 		s.Faults = append(s.Faults, fmt.Sprintf("r%d: %s", i, rapid.SampledFrom([]string{
 			"drop 2% to client", "corrupt nth 4 @66:4f>4e", "duplicate 1/3 gap 1ms", "drop nth 1,3..5",
@@ -81,6 +82,42 @@ func drawScenario(t *rapid.T) *scenario.Scenario {
 		s.Expect = drawExpect(t, s)
 	}
 	return s
+}
+
+// drawNetwork puts the hosts on several switches, or adds routers, or both.
+func drawNetwork(t *rapid.T, s *scenario.Scenario) {
+	names := []string{"lan", "wan", "0", "no"}
+	names = names[:rapid.IntRange(0, len(names)).Draw(t, "switches")]
+	if len(names) > 0 {
+		s.Switch = ""
+		for i := range s.Hosts {
+			s.Hosts[i].Value.Switch = rapid.SampledFrom(names).Draw(t, "on")
+		}
+	}
+	for _, name := range names {
+		s.Switches = append(s.Switches, scenario.Entry[string]{Name: name, Value: rapid.SampledFrom([]string{"hub", "learning"}).Draw(t, "kind of switch")})
+	}
+	for i := range rapid.IntRange(0, 2).Draw(t, "routers") {
+		r := scenario.Router{}
+		for k, name := range []string{"x", "y"}[:rapid.IntRange(1, 2).Draw(t, "interfaces")] {
+			in := scenario.Interface{
+				IP:  scenario.List[scenario.Prefix]{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(1 + i), byte(k), 254}), 24)}},
+				MTU: scenario.Number(rapid.SampledFrom([]uint64{0, 68, 1300}).Draw(t, "mtu")),
+			}
+			if len(names) > 0 {
+				in.Switch = rapid.SampledFrom(names).Draw(t, "on")
+			}
+			r.Interfaces = append(r.Interfaces, scenario.Entry[scenario.Interface]{Name: name, Value: in})
+		}
+		next := scenario.Addr{Addr: netip.AddrFrom4([4]byte{10, byte(1 + i), 0, 1})}
+		if rapid.Bool().Draw(t, "has gateway") {
+			r.Gateway = scenario.List[scenario.Addr]{next}
+		}
+		if rapid.Bool().Draw(t, "has routes") {
+			r.Routes = scenario.Map[scenario.Addr]{{Name: "10.50.0.0/16", Value: next}}
+		}
+		s.Routers = append(s.Routers, scenario.Entry[scenario.Router]{Name: fmt.Sprintf("r%d", i), Value: r})
+	}
 }
 
 func drawTime(t *rapid.T, what string) scenario.Duration {

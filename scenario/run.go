@@ -19,8 +19,10 @@ import (
 
 // Options are what a run needs besides the scenario.
 type Options struct {
-	// Recorder, if any, is told what happens on the switch. Run does not close it.
-	Recorder vswitch.Recorder
+	// Recorders are told what happens on the switches: one for each, in the order of
+	// [Scenario.SwitchNames]. Where there is none, or nil, nothing is recorded. Run does
+	// not close them.
+	Recorders []vswitch.Recorder
 	// WallLimit ends a run with an error after so much real time; default
 	// vswitch.DefaultWallLimit. It is no part of a scenario: what it does depends
 	// on the machine.
@@ -29,21 +31,29 @@ type Options struct {
 	Strict bool
 }
 
-// Meta describes a run of the scenario for its recording: the rules, and the
-// normal form of the scenario. Where that exceeds [MaxText] it goes without its
-// rules, which are long then and need not be there twice; [ParseEmbedded] puts
-// them back.
-func (s *Scenario) Meta() pcap.Meta {
+// Metas describe a run of the scenario for its recordings, one for each switch, in the
+// order of [Scenario.SwitchNames]: the rules, and the normal form of the scenario. Where
+// that exceeds [MaxText] it goes without its rules, which are long then and need not be
+// there twice; [ParseEmbedded] puts them back.
+func (s *Scenario) Metas() []pcap.Meta {
 	text := s.Effective()
 	if len(text) > MaxText {
 		text = s.withoutFaults().Effective()
 	}
 	v := Versions()
-	return pcap.Meta{
-		Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
-		Seed: uint64(s.Seed), Clock: "virtual", View: "wire",
-		Rules: s.Faults, Scenario: text,
+	var all []pcap.Meta
+	for _, name := range s.SwitchNames() {
+		m := pcap.Meta{
+			Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
+			Seed: uint64(s.Seed), Clock: "virtual", View: "wire",
+			Rules: s.Faults, Scenario: text,
+		}
+		if len(s.Switches) > 0 {
+			m.Switch = name
+		}
+		all = append(all, m)
 	}
+	return all
 }
 
 // Run builds the scenario's world, runs it, and checks its expectations. Failed
@@ -64,8 +74,7 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 		Limit: time.Duration(s.Limit), WallLimit: opts.WallLimit,
 	})
 	defer w.Close()
-	counted := &counter{next: opts.Recorder}
-	if err := r.build(w, counted); err != nil {
+	if err := r.build(w, opts.Recorders); err != nil {
 		return nil, err
 	}
 	err := w.Run(ctx, func(context.Context) error { return nil })
@@ -73,7 +82,7 @@ func Run(ctx context.Context, s *Scenario, opts Options) (*Result, error) {
 		err = r.scriptErr
 	}
 	res := r.result(w)
-	res.Affected = AffectedOf(counted.RuleCounts)
+	res.Affected = AffectedOf(r.affected)
 	if stopped(w, err, time.Duration(s.Limit)) {
 		res.Failures = append(res.Failures, Failure{What: "run", Expected: "it ends", Actual: oneLine(err)})
 		err = nil
@@ -102,14 +111,17 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // runner is a scenario with its world.
 type runner struct {
-	s     *Scenario
-	hosts map[string]*vnetif.Host
-	order []*vnetif.Host
-	rules []*ruleRun // by number
-	apps  []*running
-	files map[*Entry[File]][]byte
+	s        *Scenario
+	switches []*vswitch.Switch
+	hosts    map[string]*vnetif.Host // and routers
+	order    []*vnetif.Host
+	ports    map[string]*vswitch.Port
+	rules    []*ruleRun // by number
+	apps     []*running
+	files    map[*Entry[File]][]byte
 
-	scriptErr error // the loop's
+	scriptErr error              // the loop's
+	affected  vswitch.RuleCounts // on all switches
 }
 
 // running is an application at work. mu guards the rest: one that does not come
@@ -134,25 +146,15 @@ func (a *running) end(t time.Time, err error) {
 	a.ended, a.result.err = t, err
 }
 
-func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
-	sw, err := w.NewSwitch(vswitch.SwitchConfig{Name: "switch", Hub: r.s.Switch == hub, Recorder: rec})
-	if err != nil {
+func (r *runner) build(w *vswitch.World, recorders []vswitch.Recorder) error {
+	if err := r.buildNetwork(w, recorders); err != nil {
 		return err
-	}
-	r.hosts = map[string]*vnetif.Host{}
-	for _, h := range r.s.Hosts {
-		host, err := vnetif.NewHost(sw, r.s.hostConfig(h))
-		if err != nil {
-			return err
-		}
-		r.hosts[h.Name] = host
-		r.order = append(r.order, host)
 	}
 	rules, err := faults.ParseAll(r.s.Faults)
 	if err != nil {
 		return err
 	}
-	installed, err := faults.Install(sw, rules)
+	installed, err := faults.InstallAll(r.switches, rules)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
 			r.rules[i].installed = installed[i]
 		}
 	}
-	if err := r.play(w, sw); err != nil {
+	if err := r.play(w); err != nil {
 		return err
 	}
 	r.files = r.s.contents()
@@ -170,30 +172,6 @@ func (r *runner) build(w *vswitch.World, rec vswitch.Recorder) error {
 		r.start(w, &r.s.Apps[i])
 	}
 	return nil
-}
-
-// hostConfig is what package vnetif has to know of a host and its cable.
-func (s *Scenario) hostConfig(h Entry[Host]) vnetif.HostConfig {
-	link, _ := s.Links.Get(h.Name)
-	cfg := vnetif.HostConfig{
-		Name: h.Name,
-		Port: vswitch.PortConfig{
-			MTU:     int(h.Value.MTU),
-			Latency: time.Duration(link.Latency),
-			Rate:    int64(link.Rate),
-			Queue:   int(link.Queue),
-		},
-	}
-	for _, p := range h.Value.IP {
-		cfg.Addrs = append(cfg.Addrs, p.Prefix)
-	}
-	for _, a := range h.Value.Gateway {
-		cfg.Gateways = append(cfg.Gateways, a.Addr)
-	}
-	if h.Value.MAC != "" {
-		cfg.Port.MAC, _ = vswitch.ParseMAC(h.Value.MAC) // checked
-	}
-	return cfg
 }
 
 // contents makes the bytes of all files.
@@ -291,8 +269,23 @@ func (r *runner) result(w *vswitch.World) *Result {
 		Virtual: stats.Virtual, Wall: stats.Wall,
 		Rules: []RuleResult{}, Apps: []AppResult{}, Failures: []Failure{},
 	}
+	of := map[*vswitch.Switch]*SwitchResult{}
+	if len(r.switches) > 1 {
+		res.Switches = make([]SwitchResult, len(r.switches))
+		for i, sw := range r.switches {
+			res.Switches[i].Name = sw.Name()
+			of[sw] = &res.Switches[i]
+		}
+	}
 	for _, h := range r.order {
-		res.Bytes += h.Port().Counters().TxBytes
+		for _, p := range h.Ports() {
+			c := p.Counters()
+			res.Bytes += c.TxBytes
+			if sw := of[p.Switch()]; sw != nil {
+				sw.Frames += c.TxFrames
+				sw.Bytes += c.TxBytes
+			}
+		}
 		s := h.Stats()
 		res.TCP.Retransmits += s.TCPRetransmits
 		res.TCP.Resets += s.TCPResetsSent
@@ -300,9 +293,10 @@ func (r *runner) result(w *vswitch.World) *Result {
 	}
 	for i, x := range r.rules {
 		rule := RuleResult{Number: i + 1, Text: x.text}
-		if in := x.installed; in != nil {
-			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), AffectedOf(in.Counts())
-			rule.Added, rule.Idle = true, in.Rule().Idle()
+		for _, in := range x.installed {
+			rule.Name, rule.Added, rule.Idle = in.Name(), true, in.Rule().Idle()
+			rule.Matched += in.Matched()
+			rule.add(AffectedOf(in.Counts()))
 		}
 		res.Rules = append(res.Rules, rule)
 	}

@@ -20,22 +20,38 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// record runs a scenario and returns its recording, too.
+// record runs a scenario of one switch and returns its recording, too.
 func record(t *testing.T, s *scenario.Scenario) (*scenario.Result, []byte) {
 	t.Helper()
-	var b bytes.Buffer
-	rec, err := pcap.NewRecorder(&b, s.Meta())
+	res, data := recordAll(t, s)
+	return res, data[0]
+}
+
+// recordAll runs a scenario and returns what it did and its recordings, in the order of
+// the switches.
+func recordAll(t *testing.T, s *scenario.Scenario) (*scenario.Result, [][]byte) {
+	t.Helper()
+	metas := s.Metas()
+	files := make([]bytes.Buffer, len(metas))
+	recs := make([]vswitch.Recorder, len(metas))
+	for i, meta := range metas {
+		var err error
+		if recs[i], err = pcap.NewRecorder(&files[i], meta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, err := scenario.Run(context.Background(), s, scenario.Options{Recorders: recs, WallLimit: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := scenario.Run(context.Background(), s, scenario.Options{Recorder: rec, WallLimit: 5 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
+	var data [][]byte
+	for i, rec := range recs {
+		if err := rec.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, files[i].Bytes())
 	}
-	if err := rec.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return res, b.Bytes()
+	return res, data
 }
 
 func load(t *testing.T, name string) *scenario.Scenario {
@@ -81,7 +97,7 @@ func TestFixtures(t *testing.T) {
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
 			s := load(t, filepath.Base(path))
-			res, first := record(t, s)
+			res, first := recordAll(t, s)
 			for _, f := range res.Failures {
 				t.Error(f)
 			}
@@ -91,13 +107,20 @@ func TestFixtures(t *testing.T) {
 			if raceEnabled && strings.HasPrefix(s.Name(), "http-concurrent") {
 				t.Skip("under the race detector, only results are compared")
 			}
-			if _, second := record(t, load(t, filepath.Base(path))); !bytes.Equal(first, second) {
-				t.Errorf("the second run differs: %v", compare(t, first, second).Difference)
+			_, second := recordAll(t, load(t, filepath.Base(path)))
+			for i := range first {
+				if !bytes.Equal(first[i], second[i]) {
+					t.Errorf("the second run differs on switch %s: %v", s.SwitchNames()[i], compare(t, first[i], second[i]).Difference)
+				}
 			}
 			if raceEnabled {
 				return // the rest is about the same again, and slow
 			}
-			rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.NewReader(bytes.NewReader(first), "first") })
+			var opens []scenario.Opener
+			for _, data := range first {
+				opens = append(opens, func() (*pcap.Reader, error) { return pcap.NewReader(bytes.NewReader(data), "first") })
+			}
+			rules, err := scenario.ExtractFaults(opens...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +128,7 @@ func TestFixtures(t *testing.T) {
 			if err := exact.SetFaults(rules); err != nil {
 				t.Fatal(err)
 			}
-			again, _ := record(t, exact)
+			again, _ := recordAll(t, exact)
 			if again.Frames != res.Frames || again.Virtual != res.Virtual || again.Affected != res.Affected {
 				t.Errorf("with the extracted faults: %d frames in %v, %+v; want %d in %v, %+v",
 					again.Frames, again.Virtual, again.Affected, res.Frames, res.Virtual, res.Affected)

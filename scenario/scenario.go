@@ -8,16 +8,18 @@ import (
 // Scenario is a scenario as plain values. The zero value of a field means its
 // default. The yaml keys are the file's; see the package documentation.
 type Scenario struct {
-	Seed   Number        `yaml:"seed"`
-	Start  Instant       `yaml:"start"`
-	Limit  Duration      `yaml:"limit" least:"1ns"`
-	Switch string        `yaml:"switch" jsonschema:"enum=learning,enum=hub"` // "learning" (the default) or "hub"
-	Hosts  Map[Host]     `yaml:"hosts" jsonschema:"required"`
-	Links  Map[Link]     `yaml:"links"`
-	Faults []string      `yaml:"faults"` // texts of package faults, in order
-	Script []Step        `yaml:"script"` // what changes in the course of the run
-	Apps   Map[App]      `yaml:"apps"`
-	Expect *Expectations `yaml:"expect"`
+	Seed     Number        `yaml:"seed"`
+	Start    Instant       `yaml:"start"`
+	Limit    Duration      `yaml:"limit" least:"1ns"`
+	Switch   string        `yaml:"switch" jsonschema:"enum=learning,enum=hub"` // "learning" (the default) or "hub"
+	Switches Map[string]   `yaml:"switches"`                                   // in place of switch: names, and for each "learning" or "hub"
+	Hosts    Map[Host]     `yaml:"hosts" jsonschema:"required"`
+	Routers  Map[Router]   `yaml:"routers"`
+	Links    Map[Link]     `yaml:"links"`  // by the names of ports: see [Scenario.PortNames]
+	Faults   []string      `yaml:"faults"` // texts of package faults, in order
+	Script   []Step        `yaml:"script"` // what changes in the course of the run
+	Apps     Map[App]      `yaml:"apps"`
+	Expect   *Expectations `yaml:"expect"`
 
 	name string // of the file, for messages
 }
@@ -25,8 +27,9 @@ type Scenario struct {
 // Name returns where the scenario was read from, or "".
 func (s *Scenario) Name() string { return s.name }
 
-// Host is one host on the switch.
+// Host is one host on a switch.
 type Host struct {
+	Switch string `yaml:"switch"` // which one, where there are several
 	// IP are its addresses with the length of their network's prefix; the first
 	// one is what its name stands for.
 	IP      List[Prefix] `yaml:"ip" jsonschema:"required"`
@@ -35,7 +38,24 @@ type Host struct {
 	MAC     string       `yaml:"mac"`            // default from the port's number
 }
 
-// Link is a host's cable. Values are for one way, and the same in both.
+// Router is a host that forwards IP packets between its interfaces.
+type Router struct {
+	// Interfaces by their names, in order of creation. The port of interface wan of
+	// router gw is called gw.wan.
+	Interfaces Map[Interface] `yaml:"interfaces" jsonschema:"required"`
+	Gateway    List[Addr]     `yaml:"gateway"` // next hops for what nothing else leads to
+	Routes     Map[Addr]      `yaml:"routes"`  // networks such as 10.5.0.0/16, and their next hops
+}
+
+// Interface is one interface of a router.
+type Interface struct {
+	Switch string       `yaml:"switch"` // default the switch of the interface's name, or the only one
+	IP     List[Prefix] `yaml:"ip" jsonschema:"required"`
+	MTU    Number       `yaml:"mtu" least:"68"` // bytes after the Ethernet header; default 1500
+	MAC    string       `yaml:"mac"`            // default from the port's number
+}
+
+// Link is the cable of a host or of a router's interface. Values are for one way, and the same in both.
 type Link struct {
 	Latency Duration `yaml:"latency" least:"1ns"` // default 25us
 	Rate    Rate     `yaml:"rate"`                // default unlimited
@@ -153,6 +173,9 @@ const (
 	MaxText      = 48 << 10              // bytes of a scenario's text
 	MaxEffective = 62 << 10              // bytes of its normal form, with inlined files, without fault rules
 	MaxHosts     = 256                   // hosts
+	MaxSwitches  = 100                   // switches
+	MaxRouters   = 256                   // interfaces of all routers
+	MaxRoutes    = 256                   // of a router
 	MaxAddrs     = 16                    // addresses, and gateways, of a host
 	MaxApps      = 256                   // applications
 	MaxFaults    = 10_000                // fault rules

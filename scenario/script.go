@@ -111,8 +111,8 @@ func (s *Scenario) checkScript() *pathError {
 				return at(path, "no fault rule has the name %q%s", d.value, instead(d.value, names))
 			}
 		case "down", "up":
-			if !s.hasHost(d.value) {
-				return s.noHost(path, d.value)
+			if !slices.Contains(s.PortNames(), d.value) {
+				return s.noPort(path, d.value)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (s *Scenario) checkScript() *pathError {
 func (s *Scenario) checkRule(path []string, text string) (*faults.Rule, *pathError) {
 	r, err := faults.Parse(text)
 	if err == nil {
-		err = r.Check(faults.Switch{Name: "switch", Ports: s.Hosts.Names()})
+		err = r.Check(s.seen()...)
 	}
 	if err == nil && len(r.Tables()) > 0 {
 		err = fmt.Errorf("the table %q has not been read; a scenario that is not in a file of its own holds a table's values", r.Tables()[0])
@@ -138,14 +138,15 @@ func (s *Scenario) checkRule(path []string, text string) (*faults.Rule, *pathErr
 	return nil, e
 }
 
-// ruleRun is a fault rule in a run. installed is nil until the script adds it.
+// ruleRun is a fault rule in a run. installed has one for each switch, and is nil until
+// the script adds the rule.
 type ruleRun struct {
 	text      string
-	installed *faults.Installed
+	installed []*faults.Installed
 }
 
 // play lets the script's changes happen on the world's clock.
-func (r *runner) play(w *vswitch.World, sw *vswitch.Switch) error {
+func (r *runner) play(w *vswitch.World) error {
 	if len(r.s.Script) == 0 {
 		return nil
 	}
@@ -159,7 +160,7 @@ func (r *runner) play(w *vswitch.World, sw *vswitch.Switch) error {
 	}
 	for _, step := range r.s.steps() {
 		node.StackClock().AfterFunc(time.Duration(step.At), func() {
-			if err := r.do(sw, &step); err != nil && r.scriptErr == nil {
+			if err := r.do(&step); err != nil && r.scriptErr == nil {
 				r.scriptErr = fmt.Errorf("script, at %v: %w", step.At, err)
 			}
 		})
@@ -168,16 +169,16 @@ func (r *runner) play(w *vswitch.World, sw *vswitch.Switch) error {
 }
 
 // do makes one change.
-func (r *runner) do(sw *vswitch.Switch, step *Step) error {
+func (r *runner) do(step *Step) error {
 	switch d := step.deeds()[0]; d.key {
 	case "down", "up":
-		r.hosts[d.value].Port().SetUp(d.key == "up")
+		r.ports[d.value].SetUp(d.key == "up")
 	case "add":
 		rule, err := faults.Parse(d.value)
 		if err != nil {
 			return err
 		}
-		in, err := faults.Install(sw, []*faults.Rule{rule})
+		in, err := faults.InstallAll(r.switches, []*faults.Rule{rule})
 		if err != nil {
 			return err
 		}
@@ -185,12 +186,14 @@ func (r *runner) do(sw *vswitch.Switch, step *Step) error {
 		r.rules[i].installed = in[0]
 	default:
 		for _, x := range r.rules {
-			switch {
-			case x.installed == nil || x.installed.Name() != d.value:
-			case d.key == "remove":
-				x.installed.Remove()
-			default:
-				x.installed.SetOn(d.key == "on")
+			for _, in := range x.installed {
+				switch {
+				case in.Name() != d.value:
+				case d.key == "remove":
+					in.Remove()
+				default:
+					in.SetOn(d.key == "on")
+				}
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vnreplay/vnreplay/pcap"
@@ -49,7 +50,7 @@ func Verify(ctx context.Context, path string, opts Options) (*Verification, erro
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: not a regular file, and it is read twice", path)
 	}
-	s, frames, size, err := v.open(ctx, path)
+	s, sw, frames, size, err := v.open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -61,35 +62,38 @@ func Verify(ctx context.Context, path string, opts Options) (*Verification, erro
 	os.Remove(again.Name())
 	defer os.Remove(again.Name())
 	defer again.Close()
-	if v.Result, err = rerun(ctx, s, opts, again, frames, size); err != nil {
+	if v.Result, err = rerun(ctx, s, sw, opts, again, frames, size); err != nil {
 		return nil, err
 	}
 	return v, v.compare(path, again)
 }
 
-// open reads what the recording says of its run, and how many frames and bytes
-// it has.
-func (v *Verification) open(ctx context.Context, path string) (s *Scenario, frames int, size int64, err error) {
+// open reads what the recording says of its run: the scenario, and which of its
+// switches it is of; and how many frames and bytes it has.
+func (v *Verification) open(ctx context.Context, path string) (s *Scenario, sw, frames int, size int64, err error) {
 	r, err := pcap.Open(path)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, 0, 0, 0, err
 	}
 	defer r.Close()
 	meta, ok := r.Meta()
 	if ok && meta.Clock != "virtual" {
 		name := pcap.Printable(path)
-		return nil, 0, 0, fmt.Errorf("%s %w: to break the same frames again, vnreplay faults extract %s; to play one side of it against a live stack, vnreplay replay %s --live ADDRESS",
+		return nil, 0, 0, 0, fmt.Errorf("%s %w: to break the same frames again, vnreplay faults extract %s; to play one side of it against a live stack, vnreplay replay %s --live ADDRESS",
 			path, ErrRealTime, name, name)
 	}
 	if !ok || meta.Scenario == "" {
-		return nil, 0, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
+		return nil, 0, 0, 0, fmt.Errorf("%s %w: it was not recorded by vnreplay run (%s)", path, ErrNoScenario, describe(r))
 	}
 	if meta.View != "wire" {
-		return nil, 0, 0, fmt.Errorf("%s: it is %s of a recording; verify that one", path, viewName(meta.View))
+		return nil, 0, 0, 0, fmt.Errorf("%s: it is %s of a recording; verify that one", path, viewName(meta.View))
 	}
 	s, err = ParseEmbedded(meta.Scenario, path+" (the scenario in it)", meta.Rules)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, 0, 0, 0, err
+	}
+	if sw, err = s.switchIn(meta); err != nil {
+		return nil, 0, 0, 0, fmt.Errorf("%s: %w", path, err)
 	}
 	now := Versions()
 	for _, part := range []struct{ what, then, now string }{
@@ -109,7 +113,23 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, fram
 		}
 		frames++
 	}
-	return s, frames, size, context.Cause(ctx)
+	return s, sw, frames, size, context.Cause(ctx)
+}
+
+// switchIn returns the place of the switch that a recording is of, among the
+// scenario's.
+func (s *Scenario) switchIn(m pcap.Meta) (int, error) {
+	names := s.SwitchNames()
+	i := slices.Index(names, m.Switch)
+	switch {
+	case m.Switch == "" && len(names) == 1:
+		return 0, nil
+	case m.Switch == "":
+		return 0, fmt.Errorf("its scenario has %d switches, and it does not say of which one it is", len(names))
+	case i < 0:
+		return 0, fmt.Errorf("it says that it is of switch %s, which its scenario does not have", pcap.Printable(m.Switch))
+	}
+	return i, nil
 }
 
 // viewName is what people call a view: "the view at client".
@@ -128,15 +148,16 @@ func describe(r *pcap.Reader) string {
 	return "replay it instead: vnreplay replay " + pcap.Printable(r.Name()) + " --live ADDRESS"
 }
 
-// rerun runs s with a recording to w. The recording to compare it with has so
+// rerun runs s with a recording of switch sw to w. The recording to compare it with has so
 // many frames, in so many bytes: what goes beyond them is not the same, so it is
 // not run to its end.
-func rerun(ctx context.Context, s *Scenario, opts Options, w io.Writer, frames int, size int64) (*Result, error) {
-	rec, err := pcap.NewRecorder(&limitWriter{w: w, left: 64<<20 + 2*size}, s.Meta())
+func rerun(ctx context.Context, s *Scenario, sw int, opts Options, w io.Writer, frames int, size int64) (*Result, error) {
+	rec, err := pcap.NewRecorder(&limitWriter{w: w, left: 64<<20 + 2*size}, s.Metas()[sw])
 	if err != nil {
 		return nil, err
 	}
-	opts.Recorder = &limitRecorder{Recorder: rec, left: frames + 1}
+	opts.Recorders = make([]vswitch.Recorder, sw+1)
+	opts.Recorders[sw] = &limitRecorder{Recorder: rec, left: frames + 1}
 	res, err := Run(ctx, s, opts)
 	if cerr := rec.Close(); err == nil {
 		err = cerr

@@ -38,7 +38,7 @@ func (r *repeat) status() int {
 
 // repeat runs the scenario again, in a fresh process and in another second of
 // the wall clock, and compares the recordings byte by byte.
-func (r *runner) repeat(ctx context.Context, g *guard, first string) *repeat {
+func (r *runner) repeat(ctx context.Context, g *guard, s *scenario.Scenario, first []string) *repeat {
 	dir, err := os.MkdirTemp("", "vnreplay-check-")
 	if err != nil {
 		return &repeat{Error: oneLine(err)}
@@ -58,13 +58,20 @@ func (r *runner) repeat(ctx context.Context, g *guard, first string) *repeat {
 	case err != nil:
 		return &repeat{Error: oneLine(err)}
 	}
-	out := &repeat{}
-	out.Bytes, out.Same, err = sameBytes(first, second)
-	switch {
-	case err != nil:
-		out.Error = oneLine(err)
-	case !out.Same:
-		out.Why = whyDifferent(first, second)
+	out := &repeat{Same: true}
+	for i, second := range recordingPaths(second, s) {
+		size, same, err := sameBytes(first[i], second)
+		out.Bytes += size
+		switch {
+		case err != nil:
+			return &repeat{Error: oneLine(err)}
+		case !same:
+			out.Same, out.Why = false, whyDifferent(first[i], second)
+			if len(first) > 1 {
+				out.Why = "on switch " + s.SwitchNames()[i] + ", " + out.Why
+			}
+			return out
+		}
 	}
 	return out
 }
@@ -83,8 +90,8 @@ func (r *runner) again(ctx context.Context, path string) (status int, err error)
 	if r.ruleFile != "" {
 		args = append(args, "--faults", r.ruleFile)
 	}
-	if r.rulesFrom != "" {
-		args = append(args, "--faults-from", r.rulesFrom)
+	for _, path := range r.rulesFrom {
+		args = append(args, "--faults-from", path)
 	}
 	for _, rule := range r.extra {
 		args = append(args, "--fault", rule)

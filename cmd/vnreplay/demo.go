@@ -13,6 +13,7 @@ import (
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/scenario"
+	"github.com/vnreplay/vnreplay/switch"
 )
 
 //go:embed demo/lossy.yaml
@@ -59,12 +60,12 @@ func demo(ctx context.Context, g *guard, w io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	rec, err := pcap.Create(linked(path), s.Meta())
+	rec, err := pcap.Create(linked(path), s.Metas()[0])
 	if err != nil {
 		return fmt.Errorf("recording: %w", err)
 	}
 	g.leaves(rec.Written())
-	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: rec})
+	res, err := scenario.Run(ctx, s, scenario.Options{Recorders: []vswitch.Recorder{rec}})
 	if cerr := rec.Close(); err == nil {
 		err = cerr
 	}

@@ -17,7 +17,7 @@ func faultsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "faults",
 		Usage:       "explain fault rules, or take them from a recording",
-		UsageText:   "vnreplay faults explain 'RULES' | extract FILE",
+		UsageText:   "vnreplay faults explain 'RULES' | extract FILE...",
 		Description: "Example: vnreplay faults explain 'drop 5% from client if \"tcp port 80\"'",
 		Subcommands: []*cli.Command{extractCommand(), explainCommand()},
 		Action: func(c *cli.Context) error {
@@ -30,22 +30,26 @@ func extractCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "extract",
 		Usage:     "print what the faults did as exact rules",
-		UsageText: "vnreplay faults extract FILE [--json]",
+		UsageText: "vnreplay faults extract FILE... [--json]",
 		Description: "Prints, as rules, what was done to which frames: no seed, no probability.\n" +
-			"Edit them, and give them to a run; unedited, run --faults-from does both.\n\n" +
+			"Edit them, and give them to a run; unedited, run --faults-from does both.\n" +
+			"Of a run with several switches, give the recording of each.\n\n" +
 			"Example: vnreplay faults extract lossy.pcapng > rules.txt\n" +
 			"         vnreplay run lossy.yaml --faults rules.txt",
 		Flags: []cli.Flag{jsonFlag},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 1, 1, "the recording"); err != nil {
+			if err := wantArgs(c, 1, -1, "the recording"); err != nil {
 				return err
 			}
-			path := c.Args().First()
-			if err := readTwice("faults extract", path); err != nil {
-				return err
+			var opens []scenario.Opener
+			for _, path := range c.Args().Slice() {
+				if err := readTwice("faults extract", path); err != nil {
+					return err
+				}
+				opens = append(opens, func() (*pcap.Reader, error) { return pcap.Open(path) })
 			}
 			// Of a recording that is cut there are rules and an error.
-			rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
+			rules, err := scenario.ExtractFaults(opens...)
 			if err != nil && !errors.As(err, new(*pcap.TruncatedError)) {
 				return err
 			}

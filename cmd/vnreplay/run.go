@@ -35,7 +35,7 @@ func runCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Base: 10, Usage: "use seed `N`, not the scenario's"},
 			&cli.StringSliceFlag{Name: "fault", Usage: "add a `RULE`; may be repeated"},
 			&cli.StringFlag{Name: "faults", Usage: "take the rules from `FILE`, not the scenario"},
-			&cli.StringFlag{Name: "faults-from", Usage: "break just what was broken in the recording `FILE`"},
+			&cli.StringSliceFlag{Name: "faults-from", Usage: "break just what was broken in recording `FILE`"},
 			&cli.BoolFlag{Name: "strict", Usage: "a rule that never matched fails the run"},
 			&cli.BoolFlag{Name: "check", Usage: "run again in a fresh process, compare"},
 			wallLimitFlag,
@@ -52,7 +52,7 @@ func runCommand() *cli.Command {
 			}
 			r := runner{
 				path: c.Args().First(), out: c.String("w"), check: c.Bool("check"), json: c.Bool("json"),
-				extra: c.StringSlice("fault"), ruleFile: c.String("faults"), rulesFrom: c.String("faults-from"),
+				extra: c.StringSlice("fault"), ruleFile: c.String("faults"), rulesFrom: c.StringSlice("faults-from"),
 				strict: c.Bool("strict"), wallLimit: c.Duration("wall-limit"),
 				maxSize: size, stdout: c.App.Writer, stderr: c.App.ErrWriter,
 			}
@@ -71,7 +71,7 @@ type runner struct {
 	seed      *uint64
 	extra     []string // rules
 	ruleFile  string
-	rulesFrom string // a recording
+	rulesFrom []string // recordings
 	strict    bool
 	check     bool
 	json      bool
@@ -85,32 +85,30 @@ func (r *runner) run(ctx context.Context) error {
 	switch {
 	case r.out == "-" && r.json:
 		return usage("--json and -w - both want the standard output")
-	case r.check && r.out != "" && !isRegularOrNew(r.out):
-		return usage("--check compares two files: give -w the name of a regular one, or leave it out")
-	case r.ruleFile != "" && r.rulesFrom != "":
+	case r.ruleFile != "" && r.rulesFrom != nil:
 		return usage("--faults and --faults-from both take the place of the scenario's rules: give one")
-	case sameFile(r.path, r.out), sameFile(r.rulesFrom, r.out), sameFile(r.ruleFile, r.out):
-		return overwrites(r.out)
 	}
 	s, err := r.load()
 	if err != nil {
 		return err
 	}
-	path, remove, err := r.target()
+	paths, remove, err := r.target(s)
 	if err != nil {
 		return err
 	}
-	rec, err := pcap.Create(linked(path), s.Meta())
+	recs, err := createRecordings(paths, s)
 	if err != nil {
 		remove()
-		return fmt.Errorf("recording: %w", err)
+		return err
 	}
 	ctx, g := newGuard(ctx, r.stderr, grace)
 	defer g.stop()
-	g.leaves(rec.Written())
+	for _, path := range recs.written() {
+		g.leaves(path)
+	}
 	inTime := g.within(r.wallLimit)
-	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: &ceiling{Recorder: rec, most: r.maxSize, end: g.cancel}, WallLimit: r.wallLimit, Strict: r.strict})
-	cerr := rec.Close()
+	res, err := scenario.Run(ctx, s, scenario.Options{Recorders: recs.recorders(r.maxSize, g.cancel), WallLimit: r.wallLimit, Strict: r.strict})
+	cerr := recs.close()
 	inTime()
 	if err == nil {
 		err = cerr
@@ -119,12 +117,13 @@ func (r *runner) run(ctx context.Context) error {
 		remove()
 		return err
 	}
-	out := runOutcome{Scenario: r.path, Result: res, Recording: path, Whole: cerr == nil}
+	out := runOutcome{Scenario: r.path, Result: res, Whole: cerr == nil}
+	out.recorded(paths)
 	if cerr != nil {
-		out.Recording = rec.Written()
+		out.recorded(recs.written())
 	}
 	if err == nil && r.check {
-		out.Repeat = r.repeat(ctx, g, path)
+		out.Repeat = r.repeat(ctx, g, s, paths)
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -132,7 +131,7 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	if err == nil && res.OK() && out.Repeat.status() != exitHarness && r.out == "" {
 		remove()
-		out.Recording = ""
+		out.recorded(nil)
 	}
 	if werr := r.print(&out); werr != nil && err == nil {
 		err = werr
@@ -169,7 +168,7 @@ func (r *runner) load() (*scenario.Scenario, error) {
 			return nil, err
 		}
 	}
-	if r.rulesFrom != "" {
+	if r.rulesFrom != nil {
 		if err := r.breakLike(s); err != nil {
 			return nil, fmt.Errorf("--faults-from: %w", err)
 		}
@@ -184,17 +183,52 @@ func (r *runner) load() (*scenario.Scenario, error) {
 	return s, s.Check()
 }
 
-// breakLike puts the faults of a recording in place of the scenario's rules. Of
-// one that is cut there are not all.
+// breakLike puts the faults of the recordings of one run in place of the scenario's
+// rules. Of a recording that is cut, or of some of the run's switches, there are not all.
 func (r *runner) breakLike(s *scenario.Scenario) error {
-	if err := readTwice("run", r.rulesFrom); err != nil {
-		return err
+	var opens []scenario.Opener
+	var missing []string // switches
+	for i, path := range r.rulesFrom {
+		if err := readTwice("run", path); err != nil {
+			return err
+		}
+		opens = append(opens, func() (*pcap.Reader, error) { return pcap.Open(path) })
+		own, all, err := switchesIn(path)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			missing = all
+		}
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == own })
 	}
-	rules, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(r.rulesFrom) })
-	if err != nil {
+	rules, err := scenario.ExtractFaults(opens...)
+	switch {
+	case err != nil:
 		return err
+	case len(missing) > 0:
+		return usage("of this run there are recordings of %s, too: give them all", strings.Join(missing, ", "))
 	}
 	return s.SetFaults(rules)
+}
+
+// switchesIn returns which switch a recording is of, and the names of all that its run
+// had, where there are several.
+func switchesIn(path string) (own string, all []string, err error) {
+	r, err := pcap.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer r.Close()
+	meta, ok := r.Meta()
+	if !ok || meta.Switch == "" {
+		return "", nil, nil
+	}
+	s, err := scenario.ParseEmbedded(meta.Scenario, path+" (the scenario in it)", meta.Rules)
+	if err != nil {
+		return "", nil, err
+	}
+	return meta.Switch, s.SwitchNames(), nil
 }
 
 // readTables puts the values of tables into the rules of a command line that name
@@ -234,15 +268,29 @@ func notScenario(path string) string {
 	return "a capture, not a scenario: use vnreplay replay"
 }
 
-// target is where the recording goes, and what removes it if nobody asked for it.
-func (r *runner) target() (path string, remove func(), err error) {
-	if r.out != "" {
-		return r.out, func() {}, nil
+// target is where the recordings go, and what removes them if nobody asked for them.
+func (r *runner) target(s *scenario.Scenario) (paths []string, remove func(), err error) {
+	if r.out == "" {
+		dir, err := os.MkdirTemp("", "vnreplay-")
+		if err != nil {
+			return nil, nil, err
+		}
+		name := strings.TrimSuffix(filepath.Base(r.path), filepath.Ext(r.path))
+		return recordingPaths(filepath.Join(dir, name+".pcapng"), s), func() { os.RemoveAll(dir) }, nil
 	}
-	dir, err := os.MkdirTemp("", "vnreplay-")
-	if err != nil {
-		return "", nil, err
+	paths = recordingPaths(r.out, s)
+	if n := len(paths); n > 1 && !isRegularOrNew(r.out) {
+		return nil, nil, usage("the scenario has %d switches, and each one a recording: with -w NAME.pcapng that of %s is NAME.%[2]s.pcapng", n, s.SwitchNames()[0])
 	}
-	name := strings.TrimSuffix(filepath.Base(r.path), filepath.Ext(r.path))
-	return filepath.Join(dir, name+".pcapng"), func() { os.RemoveAll(dir) }, nil
+	for _, path := range paths {
+		if r.check && !isRegularOrNew(path) {
+			return nil, nil, usage("--check compares two files: give -w the name of a regular one, or leave it out")
+		}
+		for _, in := range append([]string{r.path, r.ruleFile}, r.rulesFrom...) {
+			if sameFile(in, path) {
+				return nil, nil, overwrites(path)
+			}
+		}
+	}
+	return paths, func() {}, nil
 }

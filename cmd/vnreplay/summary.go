@@ -25,9 +25,23 @@ type runOutcome struct {
 	Scenario  string           `json:"scenario"`
 	Result    *scenario.Result `json:"result"`
 	Recording string           `json:"recording,omitempty"` // where it is kept
-	Whole     bool             `json:"whole"`               // the recording was written to its end
-	Repeat    *repeat          `json:"check,omitempty"`
-	Error     string           `json:"error,omitempty"` // what ended the run
+	// Recordings are those of several switches, in their order, in place of Recording.
+	Recordings []string `json:"recordings,omitempty"`
+	Whole      bool     `json:"whole"` // what is recorded was written to its end
+	Repeat     *repeat  `json:"check,omitempty"`
+	Error      string   `json:"error,omitempty"` // what ended the run
+}
+
+// recorded says where the recordings are kept.
+func (o *runOutcome) recorded(paths []string) {
+	o.Recording, o.Recordings = "", nil
+	switch len(paths) {
+	case 0:
+	case 1:
+		o.Recording = paths[0]
+	default:
+		o.Recordings = paths
+	}
 }
 
 func (r *runner) print(o *runOutcome) error {
@@ -47,6 +61,9 @@ func (o *runOutcome) write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, seed %d\n\n", clip(pcap.Printable(o.Scenario), width-30), res.Seed)
 	fmt.Fprintf(&b, "frames %d (%s), %v virtual in %v wall time\n", res.Frames, bytesText(res.Bytes),
 		res.Virtual, round(res.Wall))
+	for _, sw := range res.Switches {
+		fmt.Fprintf(&b, "  on %s %d (%s)\n", clip(pcap.Printable(sw.Name), width-40), sw.Frames, bytesText(sw.Bytes))
+	}
 	fmt.Fprintf(&b, "TCP    %s, %s, %s\n", count(res.TCP.Retransmits, "retransmit"),
 		count(res.TCP.Resets, "reset"), count(res.TCP.ChecksumErrors, "checksum error"))
 	if res.Unordered > 0 {
@@ -68,12 +85,19 @@ func (o *runOutcome) write(w io.Writer) error {
 		}
 	}
 	writeFailures(&b, res.Failures)
-	switch {
-	case o.Recording == "-":
-	case o.Recording != "" && o.Whole:
-		fmt.Fprintf(&b, "\nrecording: %s\n", pcap.Printable(o.Recording))
-	case o.Recording != "":
-		fmt.Fprintf(&b, "\nrecording, not whole: %s\n", pcap.Printable(o.Recording))
+	kept := o.Recordings
+	if o.Recording != "" && o.Recording != "-" {
+		kept = []string{o.Recording}
+	}
+	for i, path := range kept {
+		what := "recording"
+		if !o.Whole {
+			what = "recording, not whole"
+		}
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "%s: %s\n", what, pcap.Printable(path))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

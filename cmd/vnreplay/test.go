@@ -17,6 +17,7 @@ import (
 
 	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
 	"github.com/vnreplay/vnreplay/pcap"
+	"github.com/vnreplay/vnreplay/scenario"
 )
 
 func testCommand() *cli.Command {
@@ -220,7 +221,7 @@ func (t *tester) keeps() (dir string, discard func([]regress.Result), err error)
 			if !kept(r) {
 				// What an ended process may have left.
 				os.Remove(recordingOf(dir, r.Path))
-				os.Remove(recordingOf(dir, r.Path) + ".partial")
+				removePartial(recordingOf(dir, r.Path))
 			}
 			removeEmpty(filepath.Dir(recordingOf(dir, r.Path)), dir)
 		}
@@ -242,6 +243,18 @@ func (t *tester) shown(r *regress.Result, kept string) {
 func removeEmpty(dir, top string) {
 	for strings.HasPrefix(dir, top+string(filepath.Separator)) && os.Remove(dir) == nil {
 		dir = filepath.Dir(dir)
+	}
+}
+
+// removePartial removes what an ended process left of a recording, or of those of several
+// switches.
+func removePartial(path string) {
+	stem := strings.TrimSuffix(filepath.Base(path), regress.FailedSuffix) + "."
+	files, _ := os.ReadDir(filepath.Dir(path)) // if it is not there, nothing is left
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), stem) && strings.HasSuffix(f.Name(), regress.FailedSuffix+".partial") {
+			os.Remove(filepath.Join(filepath.Dir(path), f.Name()))
+		}
 	}
 }
 
@@ -348,6 +361,11 @@ func untested(paths, captures []string) []string {
 		for _, l := range x.Live {
 			more, _ := appFiles(l.Value)
 			files = append(files, more...)
+		}
+		if x.Recording != "" { // of several switches there are several
+			if s, err := scenario.Load(filepath.Join(filepath.Dir(path), x.Run)); err == nil {
+				files = append(files, recordingPaths(x.Recording, s)...)
+			}
 		}
 		for _, file := range files {
 			named[filepath.Join(filepath.Dir(path), file)] = true

@@ -138,10 +138,7 @@ func (a *adder) add(ctx context.Context) error {
 // capture's extension.
 func (a *adder) names() (ext string) {
 	base := filepath.Base(a.capture)
-	ext = filepath.Ext(base)
-	if ext == ".gz" || ext == ".zst" {
-		ext = filepath.Ext(strings.TrimSuffix(base, ext)) + ext
-	}
+	ext = captureExt(base)
 	if a.name == "" {
 		a.name = strings.TrimSuffix(base, ext)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
@@ -81,19 +82,20 @@ func (o *oneTest) scenario(ctx context.Context, g *guard) error {
 	if err != nil {
 		return err
 	}
-	rec, ceil, err := o.record(g, s.Meta())
+	recs, err := o.recordScenario(g, s)
 	if err != nil {
 		return err
 	}
-	res, err := scenario.Run(ctx, s, scenario.Options{Recorder: ceil, WallLimit: o.wall, Strict: o.x.Strict})
-	if cerr := rec.Close(); err == nil {
+	res, err := scenario.Run(ctx, s, scenario.Options{Recorders: recs.recorders(mostRecorded, g.cancel), WallLimit: o.wall, Strict: o.x.Strict})
+	if cerr := recs.close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		os.Remove(rec.Written())
+		recs.discard()
 		return err
 	}
-	o.Recording = o.recording
+	made := recs.written()
+	o.Recording = made[0]
 	if !res.OK() {
 		o.Outcome, o.What = regress.Failed, fmt.Sprintf("%s failed", count(uint64(len(res.Failures)), "expectation"))
 		for i, f := range res.Failures {
@@ -107,60 +109,71 @@ func (o *oneTest) scenario(ctx context.Context, g *guard) error {
 	}
 	o.Outcome, o.What = regress.OK, fmt.Sprintf("as expected, %s", count(res.Frames, "frame"))
 	if o.x.Recording != "" {
-		if err := o.golden(); err != nil {
-			return err
+		equal := 0
+		for i, path := range recordingPaths(o.x.Recording, s) {
+			n, err := o.golden(path, made[i])
+			if err != nil {
+				return err
+			}
+			if equal += n; o.Outcome != regress.OK {
+				o.Recording = made[i] // those of the other switches are beside it
+				break
+			}
+		}
+		if o.Outcome == regress.OK && len(o.Changed) == 0 {
+			o.What = "the same, " + count(uint64(equal), "frame")
 		}
 	}
 	if o.Outcome == regress.OK {
-		os.Remove(o.recording)
+		recs.discard()
 		o.Recording = ""
 	}
 	return nil
 }
 
-// golden compares the recording of a run with the one that it is to be equal to.
-func (o *oneTest) golden() error {
-	name := pcap.Printable(o.x.Recording)
-	if _, err := os.Stat(o.x.Recording); errors.Is(err, os.ErrNotExist) {
+// golden compares the recording of a run, made, with the one that it is to be equal to,
+// and returns how many frames are.
+func (o *oneTest) golden(want, made string) (equal int, err error) {
+	name := pcap.Printable(want)
+	if _, err := os.Stat(want); errors.Is(err, os.ErrNotExist) {
 		if !o.update {
-			return o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", o.x.Recording)
+			return 0, o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", want)
 		}
-		n, err := pcap.CountFrames(o.recording)
-		o.Changed = []string{fmt.Sprintf("+ %s: %s", name, count(uint64(n), "frame"))}
-		return errors.Join(err, o.keep(o.x.Recording))
+		n, err := pcap.CountFrames(made)
+		o.Changed = append(o.Changed, fmt.Sprintf("+ %s: %s", name, count(uint64(n), "frame")))
+		return 0, errors.Join(err, o.keep(want, made))
 	}
-	expected, err := pcap.Open(o.x.Recording)
+	expected, err := pcap.Open(want)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer expected.Close()
-	actual, err := pcap.Open(o.recording)
+	actual, err := pcap.Open(made)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer actual.Close()
 	c, err := pcap.Compare(expected, actual)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case c.Cut != nil:
-		return c.Cut
+		return 0, c.Cut
 	case c.Difference == nil:
-		o.What = "the same, " + count(uint64(c.Frames), "frame")
-		return nil
+		return c.Frames, nil
 	}
 	d := c.Difference
 	if o.update {
-		before, err := pcap.CountFrames(o.x.Recording)
+		before, err := pcap.CountFrames(want)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if err := o.keep(o.x.Recording); err != nil {
-			return err
+		if err := o.keep(want, made); err != nil {
+			return 0, err
 		}
-		return o.changedRecording(o.x.Recording, &frameDifference{Frame: d.Frame, Kind: d.Kind.String()}, before)
+		return 0, o.changedRecording(want, &frameDifference{Frame: d.Frame, Kind: d.Kind.String()}, before)
 	}
-	o.Outcome, o.What = regress.Failed, fmt.Sprintf("the run differs from %s at frame %d", o.beside(o.x.Recording), d.Frame)
+	o.Outcome, o.What = regress.Failed, fmt.Sprintf("the run differs from %s at frame %d", o.beside(want), d.Frame)
 	o.Say(pcap.Printable(d.String()))
 	if d.Expected != nil && d.Actual != nil {
 		o.Say(pcap.FormatDiff(pcap.Diff(d.Expected.Data, d.Actual.Data)))
@@ -168,7 +181,7 @@ func (o *oneTest) golden() error {
 			o.Say("the bytes are in an HTTP Date header: " + scenario.DateAdvice)
 		}
 	}
-	return nil
+	return c.Frames, nil
 }
 
 // rerecord runs the scenario that a recording carries, and records it anew.
@@ -183,24 +196,24 @@ func (o *oneTest) rerecord(ctx context.Context, g *guard, path string) error {
 	if err != nil {
 		return err
 	}
-	rec, ceil, err := o.record(g, s.Meta())
+	recs, err := o.recordScenario(g, s)
 	if err != nil {
 		return err
 	}
-	_, err = scenario.Run(ctx, s, scenario.Options{Recorder: ceil, WallLimit: o.wall})
-	if cerr := rec.Close(); err == nil {
+	defer recs.discard()
+	_, err = scenario.Run(ctx, s, scenario.Options{Recorders: recs.recorders(mostRecorded, g.cancel), WallLimit: o.wall})
+	if cerr := recs.close(); err == nil {
 		err = cerr
 	}
-	defer os.Remove(rec.Written())
 	if err != nil {
 		return err
 	}
-	return o.keep(path)
+	return o.keep(path, recs.written()[max(slices.Index(s.SwitchNames(), meta.Switch), 0)])
 }
 
 // keep puts what was recorded in the place of a file.
-func (o *oneTest) keep(path string) error {
-	f, err := os.Open(o.recording)
+func (o *oneTest) keep(path, made string) error {
+	f, err := os.Open(made)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,19 @@ func (o *oneTest) record(g *guard, meta pcap.Meta) (*pcap.Recorder, *ceiling, er
 	return rec, &ceiling{Recorder: rec, most: mostRecorded, end: g.cancel}, nil
 }
 
+// recordScenario makes the recordings of a run of a scenario that may have to be looked
+// at.
+func (o *oneTest) recordScenario(g *guard, s *scenario.Scenario) (*recordings, error) {
+	recs, err := createRecordings(recordingPaths(o.recording, s), s)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range recs.written() {
+		g.discards(path)
+	}
+	return recs, nil
+}
+
 // mostRecorded is where a regression's recording ends.
 const mostRecorded = 4_000_000_000
 
@@ -263,10 +276,9 @@ func (o *oneTest) changedRecording(file string, first *frameDifference, before i
 		return err
 	}
 	o.Outcome, o.What = regress.OK, "recorded anew"
-	o.Changed = []string{
+	o.Changed = append(o.Changed,
 		fmt.Sprintf("- %s: %s", pcap.Printable(file), count(uint64(before), "frame")),
-		fmt.Sprintf("+ %s: %s, the first that differs is frame %d (%s)", pcap.Printable(file), count(uint64(after), "frame"), first.Frame, first.Kind),
-	}
+		fmt.Sprintf("+ %s: %s, the first that differs is frame %d (%s)", pcap.Printable(file), count(uint64(after), "frame"), first.Frame, first.Kind))
 	return nil
 }
 
