@@ -25,12 +25,29 @@ type Result struct {
 	// on each. Of a single switch there are none.
 	Switches []SwitchResult `json:"switches,omitempty"`
 
+	// Lost is what was lost without a rule.
+	Lost LostResult `json:"lost"`
+
 	// Affected is how many frames rules affected, each counted once in each field.
 	Affected Affected     `json:"affected"`
 	Rules    []RuleResult `json:"rules"`
 	Apps     []AppResult  `json:"apps"`
 	TCP      TCPResult    `json:"tcp"`
 	Failures []Failure    `json:"failures"`
+}
+
+// LostResult counts what was lost without a rule, by cause: frames on their senders'
+// cables, and on the cables of each of their receivers.
+type LostResult struct {
+	Queue uint64 `json:"queue"` // the queue before a cable of limited rate was full
+	Down  uint64 `json:"down"`  // the cable was pulled
+	MTU   uint64 `json:"mtu"`   // longer than the receiver's port takes
+}
+
+func (l *LostResult) add(c *vswitch.Counters) {
+	l.Queue += c.TxLost[vswitch.LostQueue] + c.RxLost[vswitch.LostQueue]
+	l.Down += c.TxLost[vswitch.LostDown] + c.RxLost[vswitch.LostDown]
+	l.MTU += c.TxLost[vswitch.LostMTU] + c.RxLost[vswitch.LostMTU]
 }
 
 // SwitchResult is what was sent on one of several switches.

@@ -281,6 +281,7 @@ func (r *runner) result(w *vswitch.World) *Result {
 		for _, p := range h.Ports() {
 			c := p.Counters()
 			res.Bytes += c.TxBytes
+			res.Lost.add(&c)
 			if sw := of[p.Switch()]; sw != nil {
 				sw.Frames += c.TxFrames
 				sw.Bytes += c.TxBytes

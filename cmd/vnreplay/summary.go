@@ -66,6 +66,9 @@ func (o *runOutcome) write(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "TCP    %s, %s, %s\n", count(res.TCP.Retransmits, "retransmit"),
 		count(res.TCP.Resets, "reset"), count(res.TCP.ChecksumErrors, "checksum error"))
+	if text := lostWithoutRule(res.Lost); text != "" {
+		fmt.Fprintf(&b, "lost   %s\n", text)
+	}
 	if res.Unordered > 0 {
 		fmt.Fprintf(&b, "order  of %s came from the Go scheduler, not from the world\n", count(res.Unordered, "call"))
 	}
@@ -101,6 +104,20 @@ func (o *runOutcome) write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// lostWithoutRule says what was lost without a rule, or is "".
+func lostWithoutRule(l scenario.LostResult) string {
+	var parts []string
+	for _, x := range []struct {
+		n     uint64
+		where string
+	}{{l.Queue, "to full queues"}, {l.Down, "to pulled cables"}, {l.MTU, "for their length"}} {
+		if x.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", count(x.n, "frame"), x.where))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // writeFailures writes what is not as expected. Applications that wait for each
