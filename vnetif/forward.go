@@ -64,7 +64,7 @@ func (f *forwarding) leaves(frame []byte) {
 // fillMTU gives a "packet too big" of the router's own the MTU that it lacks.
 func (f *forwarding) fillMTU(ip header.IPv6) {
 	icmp := header.ICMPv6(ip.Payload())
-	if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || len(icmp) < header.ICMPv6PacketTooBigMinimumSize+header.IPv6MinimumSize ||
+	if tcpip.TransportProtocolNumber(ip.NextHeader()) != header.ICMPv6ProtocolNumber || len(icmp) < header.ICMPv6PacketTooBigMinimumSize+header.IPv6MinimumSize ||
 		icmp.Type() != header.ICMPv6PacketTooBig || icmp.MTU() != 0 {
 		return
 	}

@@ -482,7 +482,7 @@ func tooBig(frame []byte) (mtu uint32, ok bool) {
 	case 0x86dd:
 		ip := header.IPv6(p)
 		icmp := header.ICMPv6(ip.Payload())
-		if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || icmp.Type() != header.ICMPv6PacketTooBig {
+		if tcpip.TransportProtocolNumber(ip.NextHeader()) != header.ICMPv6ProtocolNumber || icmp.Type() != header.ICMPv6PacketTooBig {
 			return 0, false
 		}
 		pseudo := header.PseudoHeaderChecksum(header.ICMPv6ProtocolNumber, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(icmp)))
