@@ -191,7 +191,8 @@ func (h *Host) dialUDP(ctx context.Context, network string, local, to netip.Addr
 
 // Listen announces on a local address, "host:port"; without host, on all
 // addresses of the host. The networks are "tcp", "tcp4", "tcp6"; port 0 means
-// any. "tcp" without an address listens on IPv4 and IPv6. It may be called
+// any. "tcp" without an address listens on IPv4 and IPv6. As with package net, a port
+// of which connections are still closing is free (SO_REUSEADDR). It may be called
 // before the world runs.
 func (h *Host) Listen(network, address string) (net.Listener, error) {
 	fail := func(err error) error { return &net.OpError{Op: "listen", Net: network, Err: err} }
@@ -217,6 +218,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 			return true
 		}
 		ep.SocketOptions().SetV6Only(family == 6)
+		ep.SocketOptions().SetReuseAddress(at.Port() != 0) // a port that is chosen is to be nobody's
 		if terr = ep.Bind(fullAddress(at)); terr == nil {
 			terr = ep.Listen(backlog)
 		}

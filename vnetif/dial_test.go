@@ -327,3 +327,42 @@ func TestADialThatWasGivenUpIsReset(t *testing.T) {
 		t.Errorf("the client's last segment has flags %#x, want a reset", f)
 	}
 }
+
+// A server that is started again on its port finds it free, though connections of the one
+// before are in TIME_WAIT; two at a time it cannot have.
+func TestListenAgain(t *testing.T) {
+	l := newLAN(t, setup{})
+	l.run(func(ctx context.Context) error {
+		for range 3 {
+			ln, err := l.server.Listen("tcp", ":80")
+			if err != nil {
+				return err
+			}
+			if second, err := l.server.Listen("tcp", ":80"); !errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("a second listener: %v, %v", second, err)
+			}
+			c, err := l.client.Dial("tcp", "server:80")
+			if err != nil {
+				return err
+			}
+			served, err := ln.Accept()
+			if err != nil {
+				return err
+			}
+			// The server closes first: TIME_WAIT is its.
+			if err := errors.Join(served.Close(), ln.Close()); err != nil {
+				return err
+			}
+			if _, err := io.ReadAll(c); err != nil {
+				return err
+			}
+			if err := c.Close(); err != nil {
+				return err
+			}
+			if err := l.server.Sleep(time.Millisecond); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
