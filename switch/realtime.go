@@ -241,6 +241,9 @@ func (r *realTimeWatch) probeSometimes(w *World) error {
 // probes happen is of no consequence to the run. They reset the process's block
 // profile rate.
 func (r *realTimeWatch) probe(w *World) error {
+	began := time.Now()
+	// With thousands of goroutines a look at them takes long: it does not take all the time.
+	defer func() { r.next = time.Now().Add(max(probeEvery, 20*time.Since(began))) }()
 	runtime.SetBlockProfileRate(1)
 	before := waitsEnded()
 	for start := time.Now(); time.Since(start) < probeLength; {
@@ -248,7 +251,6 @@ func (r *realTimeWatch) probe(w *World) error {
 	}
 	after := waitsEnded()
 	runtime.SetBlockProfileRate(0)
-	r.next = time.Now().Add(probeEvery)
 	if err := w.settler.settle(); err != nil {
 		return w.explain(err)
 	}
