@@ -1,7 +1,6 @@
 package vswitch
 
 import (
-	"container/heap"
 	"fmt"
 )
 
@@ -55,7 +54,7 @@ func (s *Switch) deliver(sent *Sent) error {
 			w.inFlightBytes += cap(data)
 			ev := w.newDelivery()
 			*ev = event{at: at.UnixNano(), class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data, held: hold}
-			heap.Push(&w.events, ev)
+			w.events.push(ev)
 			if hold != nil {
 				hold.Copies = append(hold.Copies, ev)
 			}
@@ -109,7 +108,7 @@ func (s *Switch) passed(q *eventQueue, on path, at int64) {
 			ev.held = nil
 			if earlier > 0 {
 				ev.at -= earlier
-				heap.Fix(q, ev.index)
+				q.fix(ev)
 			}
 		}
 	}

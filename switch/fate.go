@@ -260,5 +260,5 @@ func (s *Switch) settleFate(sent *Sent, rc *Receiver, now, atSwitch int64) error
 // either while the inbox is full: they would heap up before an endpoint that takes
 // nothing. s.mu is held.
 func (s *Switch) crowded(q *Port, n, size int, later bool) bool {
-	return q.inbox.full() || s.flying+n*size > maxInFlightBytes || later && len(s.flights)+n > maxInFlight
+	return q.inbox.full() || s.flying+n*size > maxInFlightBytes || later && s.flights.len()+n > maxInFlight
 }

@@ -1,7 +1,6 @@
 package vswitch
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func (s *Switch) deliverLive(sent *Sent, now int64) {
 			q.seq++
 			s.flying += len(data)
 			ev := &event{at: at, class: classDelivery, owner: q.number, seq: q.seq, port: q, frame: sent.Seq, data: data, held: hold}
-			heap.Push(&s.flights, ev)
+			s.flights.push(ev)
 			if hold != nil {
 				hold.Copies = append(hold.Copies, ev)
 			}
@@ -121,7 +120,7 @@ func (s *Switch) deliverLive(sent *Sent, now int64) {
 			s.passed(&s.flights, on, rc.Arrivals[0].UnixNano())
 		}
 	}
-	if len(s.flights) > 0 {
+	if s.flights.len() > 0 {
 		s.setLanding()
 	}
 }
@@ -139,7 +138,7 @@ func (s *Switch) tell(q *Port, sent *Sent, at int64) {
 
 // setLanding sets the timer for the first frame in flight. s.mu is held.
 func (s *Switch) setLanding() {
-	at := s.flights[0].at
+	at := s.flights.first().at
 	if s.landing == nil {
 		s.landing = time.AfterFunc(time.Duration(at-s.w.nowNanos()), s.land)
 		s.landsAt = at
@@ -155,7 +154,7 @@ func (s *Switch) land() {
 	defer s.mu.Unlock()
 	s.landUntil(s.w.nowNanos())
 	s.landsAt = 0
-	if len(s.flights) > 0 {
+	if s.flights.len() > 0 {
 		s.setLanding()
 	}
 }
@@ -163,8 +162,8 @@ func (s *Switch) land() {
 // landUntil hands over the frames in flight that arrive up to an instant. They find room
 // in any inbox: when they entered it was said that they would arrive. s.mu is held.
 func (s *Switch) landUntil(at int64) {
-	for len(s.flights) > 0 && s.flights[0].at <= at {
-		ev := heap.Pop(&s.flights).(*event)
+	for s.flights.len() > 0 && s.flights.first().at <= at {
+		ev := s.flights.pop()
 		s.flying -= len(ev.data)
 		s.letGo(ev)
 		if s.delivered {
@@ -178,20 +177,15 @@ func (s *Switch) landUntil(at int64) {
 
 // forgetFlights forgets frames in flight. s.mu is held.
 func (s *Switch) forgetFlights(which func(*event) bool) {
-	kept := s.flights[:0]
-	for _, ev := range s.flights {
-		if which(ev) {
-			s.flying -= len(ev.data)
-			s.waiting--
-			s.letGo(ev)
-			continue
+	s.flights.removeAll(func(ev *event) bool {
+		if !which(ev) {
+			return false
 		}
-		ev.index = len(kept)
-		kept = append(kept, ev)
-	}
-	clear(s.flights[len(kept):])
-	s.flights = kept
-	heap.Init(&s.flights)
+		s.flying -= len(ev.data)
+		s.waiting--
+		s.letGo(ev)
+		return true
+	})
 }
 
 // doLive is [Node.Do] in real time: the caller tries, whenever it is woken.
@@ -362,7 +356,7 @@ func (s *Switch) stopLanding() {
 	s.lock()
 	defer s.unlock()
 	s.forgetFlights(func(*event) bool { return true })
-	s.flights, s.landsAt = nil, 0
+	s.flights, s.landsAt = eventQueue{}, 0
 	if s.landing != nil {
 		s.landing.Stop()
 	}

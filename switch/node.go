@@ -1,7 +1,6 @@
 package vswitch
 
 import (
-	"container/heap"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -181,7 +180,7 @@ func (t *timer) Stop() bool {
 	if t.ev.index < 0 {
 		return false
 	}
-	heap.Remove(&w.events, t.ev.index)
+	w.events.remove(&t.ev)
 	return true
 }
 
@@ -194,9 +193,9 @@ func (t *timer) Reset(d time.Duration) bool {
 	t.n.seq[t.ev.class]++
 	t.ev.seq = t.n.seq[t.ev.class]
 	if pending {
-		heap.Fix(&w.events, t.ev.index)
+		w.events.fix(&t.ev)
 	} else {
-		heap.Push(&w.events, &t.ev)
+		w.events.push(&t.ev)
 	}
 	return pending
 }
