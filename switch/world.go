@@ -1,11 +1,11 @@
 package vswitch
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -86,6 +86,7 @@ type World struct {
 	spare   []*Port // the next dirty, so that none is allocated
 	stats   Stats
 	settler settler
+	heap    [2]metrics.Sample // what lies on it, garbage included; what was in use at the last collection
 	watch   realTimeWatch
 	steps   uint64 // since the clock last moved
 	over    int64  // when the last client returned, or never
@@ -155,6 +156,7 @@ func NewWorld(cfg Config) *World {
 		byName: map[string]*Node{}, waiting: map[*Op]struct{}{}, over: never, lastArrival: never,
 		ended: make(chan struct{}), returned: make(chan struct{}, 1),
 	}
+	w.heap[0].Name, w.heap[1].Name = "/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes"
 	w.changer = &Node{w: w, name: "changes", number: -1}
 	w.now.Store(w.start)
 	return w
@@ -406,13 +408,13 @@ func (w *World) take() error {
 func (w *World) nextEvent(peek bool) *event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.events) == 0 {
+	if w.events.len() == 0 {
 		return nil
 	}
 	if peek {
-		return w.events[0]
+		return w.events.first()
 	}
-	return heap.Pop(&w.events).(*event)
+	return w.events.pop()
 }
 
 // clientsDone reports whether main and all client applications have returned.
@@ -427,12 +429,23 @@ func (w *World) clientsDone() bool {
 	return true
 }
 
-// collect is how many events pass between two garbage collections; a collection
-// in between, on its own, would reorder goroutines.
+// collect is how many events pass between two looks at how much garbage there is; a
+// collection in between, on its own, would reorder goroutines.
 const collect = 16384
 
+// littleGarbage is what may lie about, in bytes, however little the world holds.
+const littleGarbage = 32 << 20
+
+// collectGarbage collects, now and then, when there is as much garbage as what is in use, as
+// the collector does by default: so that what a collection costs stays in proportion.
+// When that is does not enter into the run.
 func (w *World) collectGarbage() error {
 	if w.stats.Events%collect != 0 {
+		return nil
+	}
+	metrics.Read(w.heap[:])
+	live := w.heap[1].Value.Uint64()
+	if w.heap[0].Value.Uint64() < live+max(live, littleGarbage) {
 		return nil
 	}
 	runtime.GC()
