@@ -44,6 +44,11 @@
 // do; so the stack handles up to 64 kB at once, and every frame on the cable is one that
 // a wire would carry.
 //
+// # Size
+//
+// An idle host takes about 135 KiB, a TCP connection between two hosts 53 KiB at both ends
+// together (BenchmarkScale measures it). A host's stack knows 512 neighbours at a time.
+//
 // # Names
 //
 // Dial and Listen take IP literals and names of the world's hosts. They never

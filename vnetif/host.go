@@ -153,6 +153,11 @@ func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, er
 		h.ports = append(h.ports, p)
 	}
 	mac := port.MAC()
+	for _, p := range i.Addrs {
+		if p.Addr().Is4() {
+			l.own4 = append(l.own4, p.Addr().As4())
+		}
+	}
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
 	return ethernet.New(end), nil
 }

@@ -1,6 +1,7 @@
 package vnetif
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -23,7 +24,8 @@ import (
 type link struct {
 	port wire
 	mac  tcpip.LinkAddress
-	tags []byte // see HostConfig.Tags
+	tags []byte    // see HostConfig.Tags
+	own4 [][4]byte // the interface's IPv4 addresses
 
 	forward *forwarding // of a router's link; nil for others
 
@@ -37,29 +39,52 @@ var (
 	_ vswitch.Endpoint   = (*link)(nil)
 )
 
-// Deliver hands a frame to the stack; gVisor copies it. Like a network card, it
-// takes no frame that is for another address: gVisor itself does not look.
+// Deliver hands a frame to the stack; gVisor copies it.
 func (l *link) Deliver(data []byte) {
-	if dst := vswitch.MAC(data[:6]); !dst.IsGroup() && dst != l.port.MAC() {
-		return
-	}
 	l.mu.RLock()
 	d := l.dispatcher
 	l.mu.RUnlock()
 	if d == nil {
 		return
 	}
-	if len(l.tags) > 0 {
-		data = untagged(data)
-	}
-	if l.forward != nil {
-		l.forward.arrives(data)
+	if data = l.take(data); data == nil {
+		return
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
 		Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
 	})
 	d.DeliverNetworkPacket(0, pkt)
 	pkt.DecRef()
+}
+
+// take returns the frame as the stack is to see it, or nil if that has nothing to do with
+// it. Like a network card, the link takes no frame that is for another station: gVisor
+// itself does not look.
+func (l *link) take(data []byte) []byte {
+	if dst := vswitch.MAC(data[:6]); !dst.IsGroup() && dst != l.port.MAC() {
+		return nil
+	}
+	if len(l.tags) > 0 {
+		data = untagged(data)
+	}
+	if l.asksAnother(data) {
+		return nil
+	}
+	if l.forward != nil {
+		l.forward.arrives(data)
+	}
+	return data
+}
+
+// asksAnother reports whether a frame without tags is an ARP request for an address that is
+// not the interface's. The stack would pass over it, after a while: among many stations most
+// of what one is given are these.
+func (l *link) asksAnother(frame []byte) bool {
+	if len(frame) < vswitch.HeaderLen+header.ARPSize || binary.BigEndian.Uint16(frame[12:]) != uint16(header.ARPProtocolNumber) {
+		return false
+	}
+	arp := header.ARP(frame[vswitch.HeaderLen:])
+	return arp.IsValid() && arp.Op() == header.ARPRequest && !slices.Contains(l.own4, [4]byte(arp.ProtocolAddressTarget()))
 }
 
 // WritePackets puts frames on the port's cable. A full port is the stack's

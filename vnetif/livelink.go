@@ -73,20 +73,6 @@ func (l *liveLink) DeliverBatch(frames [][]byte) {
 	}
 }
 
-// take returns the frame as the stack is to see it, or nil if it is for another station.
-func (l *liveLink) take(data []byte) []byte {
-	if dst := vswitch.MAC(data[:6]); !dst.IsGroup() && dst != l.port.MAC() {
-		return nil
-	}
-	if len(l.tags) > 0 {
-		data = untagged(data)
-	}
-	if l.forward != nil {
-		l.forward.arrives(data)
-	}
-	return data
-}
-
 // hand hands a packet to the stack.
 func (l *liveLink) hand(d stack.NetworkDispatcher, pkt *stack.PacketBuffer, verified bool) {
 	l.verified.Store(verified)
