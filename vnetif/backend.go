@@ -12,7 +12,7 @@ import (
 // hands them to others. [*vswitch.Switch] is one, with faults, recordings and an order
 // of everything; any type with these two methods is another ([NewRaw] and [NewHost]
 // find out P by themselves), and package backendtest says whether it keeps to what is
-// said here.
+// said here. Ports that embed a [BasePort] do, if each frame goes to the right ones.
 //
 //   - A port that asks for a name, an address or an MTU gets it; others get a name of
 //     their own, an address of their own, which is the same in every run and no group

@@ -12,7 +12,8 @@
 //     between them.
 //   - [Raw] is a virtual network interface without a stack.
 //   - [Backend] is what both are plugged into: a switch, or a type of the user's own;
-//     package backendtest says whether that one keeps to the rules.
+//     package backendtest says whether that one keeps to the rules. [BasePort] is what
+//     its ports can be made of.
 //   - [DateHandler] makes net/http servers date their answers by the world's clock.
 //
 // # Time

@@ -154,6 +154,7 @@ type port struct {
 	mtu    int
 	sent   int
 	closed bool
+	turn   sync.Mutex // of a frame at the endpoint
 }
 
 func (p *port) Name() string     { return p.name }
@@ -224,7 +225,9 @@ func (p *port) Send(frame []byte) error {
 		}
 		for range times {
 			if fault == "synchronous" {
+				q.turn.Lock() // in real time there are other senders
 				deliver()
+				q.turn.Unlock()
 			} else {
 				f.clock.AfterFunc(delay, deliver)
 			}
