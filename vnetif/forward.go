@@ -17,11 +17,14 @@ import (
 // packets that the router sends itself. It forwards IPv4 packets of which one hop
 // is left with none; the link takes it away on arrival. And its "packet too big" (RFC
 // 4443, section 3.2) names an MTU of 0, of which its own TCP concludes segments of one
-// byte; the link fills in that of the interface which leads on.
+// byte; the link fills in that of the interface which leads on. Redirects are made by it
+// altogether.
 type forwarding struct {
 	own    map[tcpip.Address]bool // the router's addresses
 	routes []tcpip.Route          // the first that fits is taken
 	mtus   []uint32               // of the interfaces, in their order
+
+	redirects redirects
 }
 
 // arrives is told of a frame without tags before the stack is.

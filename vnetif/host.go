@@ -99,8 +99,8 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 		}
 	}
 	var nics []stack.LinkEndpoint
-	for _, i := range interfaces {
-		nic, err := h.connect(i, fw)
+	for n, i := range interfaces {
+		nic, err := h.connect(nicOf(n), i, fw)
 		if err != nil {
 			return nil, fmt.Errorf("host %s: %w", name, err)
 		}
@@ -129,7 +129,7 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 }
 
 // connect plugs in an interface of the host and returns its link.
-func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, error) {
+func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack.LinkEndpoint, error) {
 	if i.Port.Name == "" {
 		i.Port.Name = h.name
 	}
@@ -153,6 +153,7 @@ func (h *Host) connect(i Interface, forward *forwarding) (stack.LinkEndpoint, er
 		h.ports = append(h.ports, p)
 	}
 	mac := port.MAC()
+	l.nic, l.addrs, l.now = nic, slices.Clone(i.Addrs), h.world.Now
 	for _, p := range i.Addrs {
 		if p.Addr().Is4() {
 			l.own4 = append(l.own4, p.Addr().As4())

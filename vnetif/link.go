@@ -3,8 +3,10 @@ package vnetif
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -24,8 +26,12 @@ import (
 type link struct {
 	port wire
 	mac  tcpip.LinkAddress
-	tags []byte    // see HostConfig.Tags
-	own4 [][4]byte // the interface's IPv4 addresses
+	nic  tcpip.NICID
+	tags []byte // see HostConfig.Tags
+
+	addrs []netip.Prefix // the interface's
+	own4  [][4]byte      // those of IPv4, without their networks
+	now   func() time.Time
 
 	forward *forwarding // of a router's link; nil for others
 
@@ -71,6 +77,9 @@ func (l *link) take(data []byte) []byte {
 		return nil
 	}
 	if l.forward != nil {
+		if better := l.forward.redirect(l, data, l.now()); better != nil {
+			_ = l.send([][]byte{better}) // one that finds no room is none
+		}
 		l.forward.arrives(data)
 	}
 	return data
@@ -98,10 +107,7 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 			l.forward.leaves(frame)
 			parts = [][]byte{frame}
 		}
-		if len(l.tags) > 0 {
-			parts = l.tagged(parts)
-		}
-		switch err := l.port.Sendv(parts); {
+		switch err := l.send(parts); {
 		case err == nil:
 			n++
 		case errors.Is(err, vswitch.ErrTooBig):
@@ -113,6 +119,14 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 		}
 	}
 	return n, nil
+}
+
+// send puts a frame without tags on the port's cable.
+func (l *link) send(parts [][]byte) error {
+	if len(l.tags) > 0 {
+		parts = l.tagged(parts)
+	}
+	return l.port.Sendv(parts)
 }
 
 const (

@@ -47,8 +47,10 @@ type Route struct {
 // It is a [Host] whose stack forwards: it counts TTLs and hop limits down and answers
 // what it cannot forward by ICMP (RFC 1812, RFC 4443: time exceeded, destination
 // unreachable, fragmentation needed or packet too big), so that path MTU discovery
-// works through it. It fragments IPv4 packets that may be. gVisor sends no redirects
-// and so neither does it: it forwards back through the interface a packet came in by.
+// works through it. It fragments IPv4 packets that may be. What it sends back over the
+// interface that it came in by it tells the sender by an IPv4 redirect (RFC 792, RFC 1812),
+// as often as Linux does; hosts of this package take no notice of one, kernels do. It sends none over IPv6, where they have to come from, and
+// to name, link-local addresses (RFC 4861, section 8), which its interfaces do not have.
 //
 // A frame that it forwards is another frame, on another switch: it has another number,
 // and each switch its own recording. Numbers and times of all are of the one world.

@@ -1,0 +1,184 @@
+package vnetif
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/vnreplay/vnreplay/switch"
+)
+
+// redirects are the messages by which a router tells a neighbour of a better way, which
+// gVisor sends none of: that what it sent could go at once to where the router sends it, on
+// the network that it came from (RFC 792; RFC 1812, section 5.2.7.2). The packet is
+// forwarded all the same. How often it says so is Linux's (ip_rt_send_redirect): again after
+// 40 ms, 80 ms and so on, because a host may first have to find out the better way's address;
+// and after nine times not any more, before it has been quiet for 20 s, because some hosts,
+// like gVisor's, take no notice.
+type redirects struct {
+	mu   sync.Mutex
+	told map[[2]netip.Addr]toldWay // by source and destination
+}
+
+type toldWay struct {
+	times int
+	last  time.Time
+}
+
+const (
+	redirectLoad    = 20 * time.Millisecond
+	redirectNumber  = 9
+	redirectSilence = 20 * time.Second
+
+	mostTold   = 1024 // sources and destinations
+	mostQuoted = 576  // bytes of the message's whole packet (RFC 1812, section 4.3.2.3)
+)
+
+// redirect returns the frame that tells the sender of a frame without tags, which has come
+// to the link, of a better way, or nil.
+func (f *forwarding) redirect(l *link, frame []byte, now time.Time) []byte {
+	if len(frame) < vswitch.HeaderLen+header.IPv4MinimumSize || vswitch.MAC(frame[:6]).IsGroup() ||
+		binary.BigEndian.Uint16(frame[12:]) != uint16(header.IPv4ProtocolNumber) {
+		return nil
+	}
+	ip := header.IPv4(frame[vswitch.HeaderLen:])
+	if !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || ip.TTL() <= 1 || ip.FragmentOffset() != 0 || sourceRouted(ip) || isError(ip) {
+		return nil
+	}
+	to := netip.AddrFrom4(ip.DestinationAddress().As4())
+	if f.own[ip.DestinationAddress()] || to.IsMulticast() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return nil
+	}
+	via, ok := f.nextHop(ip.DestinationAddress(), l.nic)
+	from := netip.AddrFrom4(ip.SourceAddress().As4())
+	i := slices.IndexFunc(l.addrs, func(p netip.Prefix) bool { return p.Contains(from) && p.Contains(via) && from != p.Addr() })
+	if !ok || i < 0 || from == via || isNetwork(l.addrs[i], via) || !f.redirects.allow(from, to, now) {
+		return nil
+	}
+	return redirectFrame(frame, l.port.MAC(), l.addrs[i].Addr(), via)
+}
+
+// nextHop returns to which neighbour the router sends what is for an address, if that is out
+// of the interface.
+func (f *forwarding) nextHop(to tcpip.Address, nic tcpip.NICID) (via netip.Addr, ok bool) {
+	i := slices.IndexFunc(f.routes, func(r tcpip.Route) bool { return r.Destination.Contains(to) })
+	switch {
+	case i < 0 || f.routes[i].NIC != nic:
+		return netip.Addr{}, false
+	case f.routes[i].Gateway.Len() > 0:
+		to = f.routes[i].Gateway
+	}
+	return netip.AddrFromSlice(to.AsSlice())
+}
+
+// isNetwork reports whether an address is the one for broadcasts on a network, or its own.
+func isNetwork(p netip.Prefix, a netip.Addr) bool {
+	if p.Bits() > 30 {
+		return false
+	}
+	b := a.As4()
+	host, ones := binary.BigEndian.Uint32(b[:])<<p.Bits(), ^uint32(0)<<p.Bits()
+	return host == 0 || host == ones
+}
+
+// sourceRouted reports whether a packet says itself which way it goes (RFC 791: options 131
+// and 137).
+func sourceRouted(ip header.IPv4) bool {
+	for o := ip.Options(); len(o) > 0; {
+		switch {
+		case o[0] == 0:
+			return false
+		case o[0] == 131 || o[0] == 137:
+			return true
+		case o[0] == 1:
+			o = o[1:]
+		case len(o) < 2 || int(o[1]) < 2 || int(o[1]) > len(o):
+			return true // not understood: better no message
+		default:
+			o = o[o[1]:]
+		}
+	}
+	return false
+}
+
+// isError reports whether a packet is an ICMP error: about these there are none.
+func isError(ip header.IPv4) bool {
+	if ip.TransportProtocol() != header.ICMPv4ProtocolNumber {
+		return false
+	}
+	icmp := header.ICMPv4(ip.Payload())
+	if len(icmp) < header.ICMPv4MinimumSize {
+		return true
+	}
+	switch icmp.Type() {
+	case header.ICMPv4DstUnreachable, header.ICMPv4SrcQuench, header.ICMPv4Redirect, header.ICMPv4TimeExceeded, header.ICMPv4ParamProblem:
+		return true
+	}
+	return false
+}
+
+// allow reports whether the source may be told now of the better way to a destination, and
+// notes that it is.
+func (r *redirects) allow(from, to netip.Addr, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pair := [2]netip.Addr{from, to}
+	way, known := r.told[pair]
+	switch since := now.Sub(way.last); {
+	case !known || since >= redirectSilence:
+		way.times = 0
+	case way.times >= redirectNumber:
+		r.told[pair] = toldWay{way.times, now} // it has not been quiet
+		return false
+	case since < redirectLoad<<way.times:
+		return false
+	}
+	if !known && len(r.told) >= mostTold {
+		for p, way := range r.told {
+			if now.Sub(way.last) >= redirectSilence {
+				delete(r.told, p)
+			}
+		}
+		if len(r.told) >= mostTold {
+			return false
+		}
+	}
+	if r.told == nil {
+		r.told = map[[2]netip.Addr]toldWay{}
+	}
+	r.told[pair] = toldWay{way.times + 1, now}
+	return true
+}
+
+// redirectFrame is the message about a frame, to its sender: a redirect for the host (RFC
+// 792, type 5, code 1), with as much of its packet as there is room for.
+func redirectFrame(about []byte, mac vswitch.MAC, src, via netip.Addr) []byte {
+	packet := about[vswitch.HeaderLen:]
+	packet = packet[:header.IPv4(packet).TotalLength()]
+	const headers = header.IPv4MinimumSize + header.ICMPv4MinimumSize
+	packet = packet[:min(len(packet), mostQuoted-headers)]
+	b := make([]byte, 0, vswitch.HeaderLen+headers+len(packet))
+	b = append(b, about[6:12]...)
+	b = append(b, mac[:]...)
+	b = append(b, about[12:14]...)
+	b = append(b, make([]byte, headers)...)
+	b = append(b, packet...)
+	ip := header.IPv4(b[vswitch.HeaderLen:])
+	ip.Encode(&header.IPv4Fields{
+		TOS: 0xc0, TotalLength: uint16(len(ip)), Flags: header.IPv4FlagDontFragment, TTL: 64, Protocol: uint8(header.ICMPv4ProtocolNumber),
+		SrcAddr: tcpip.AddrFromSlice(src.AsSlice()), DstAddr: header.IPv4(packet).SourceAddress(),
+	})
+	ip.SetChecksum(^ip.CalculateChecksum())
+	icmp := header.ICMPv4(ip.Payload())
+	icmp.SetType(header.ICMPv4Redirect)
+	icmp.SetCode(1)
+	copy(icmp[4:8], via.AsSlice())
+	icmp.SetChecksum(^checksum.Checksum(icmp, 0))
+	return b
+}
