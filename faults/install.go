@@ -22,6 +22,57 @@ func (in *Installed) Matched() uint64 { return in.compiled.Matched() + in.Counts
 // Unfit is that of [Compiled].
 func (in *Installed) Unfit() uint64 { return in.compiled.Unfit() }
 
+// InstalledAll is one rule in its places on the switches of a world, one at least; see
+// [InstallAll].
+type InstalledAll []*Installed
+
+// Name is the rule's name, or "".
+func (all InstalledAll) Name() string { return all[0].Name() }
+
+// Rule returns the rule.
+func (all InstalledAll) Rule() *Rule { return all[0].Rule() }
+
+// Counts says how many frames the rule affected on all switches; a packet that a router
+// forwards is a frame on each. Call it where Counts of a rule may be called, as with
+// Matched and Unfit.
+func (all InstalledAll) Counts() (sum vswitch.RuleCounts) {
+	for _, in := range all {
+		sum.Add(in.Counts())
+	}
+	return sum
+}
+
+// Matched is how often the rule was asked, on all switches.
+func (all InstalledAll) Matched() (n uint64) {
+	for _, in := range all {
+		n += in.Matched()
+	}
+	return n
+}
+
+// Unfit is that of [Compiled], on all switches.
+func (all InstalledAll) Unfit() (n uint64) {
+	for _, in := range all {
+		n += in.Unfit()
+	}
+	return n
+}
+
+// SetOn turns the rule on or off, on one switch after the other; see
+// [vswitch.InstalledRule] for when that takes effect.
+func (all InstalledAll) SetOn(on bool) {
+	for _, in := range all {
+		in.SetOn(on)
+	}
+}
+
+// Remove takes the rule off all switches for good.
+func (all InstalledAll) Remove() {
+	for _, in := range all {
+		in.Remove()
+	}
+}
+
 // Install adds rules to a switch, in their order, behind those it has. Draws are
 // keyed with the world's seed, the switch's name and, for rules without a name,
 // the number of equal rules before it (in this call and in force on the switch).
@@ -46,11 +97,11 @@ func Install(sw *vswitch.Switch, rules []*Rule) ([]*Installed, error) {
 }
 
 // InstallAll adds rules to several switches of one world, each rule to each switch, so
-// that it has the same number on all: a result for each rule, with one [Installed] for
+// that it has the same number on all: a result for each rule, which has one [Installed] for
 // each switch, in their order. Where a rule has no place (it is "on" another switch, or
 // the switch has not all of its ports) it is asked about no frame. A rule that has a
 // place nowhere is an error, that of [Rule.Check]. The rest is as with [Install].
-func InstallAll(switches []*vswitch.Switch, rules []*Rule) ([][]*Installed, error) {
+func InstallAll(switches []*vswitch.Switch, rules []*Rule) ([]InstalledAll, error) {
 	seen := make([]Switch, len(switches))
 	for i, sw := range switches {
 		seen[i].Name = sw.Name()
@@ -73,7 +124,7 @@ func InstallAll(switches []*vswitch.Switch, rules []*Rule) ([][]*Installed, erro
 			return nil, err
 		}
 	}
-	installed := make([][]*Installed, len(rules))
+	installed := make([]InstalledAll, len(rules))
 	for i, sw := range switches {
 		for k, c := range compiled[i] {
 			installed[k] = append(installed[k], c.install(sw))

@@ -110,18 +110,6 @@ func AffectedOf(c vswitch.RuleCounts) Affected {
 		Truncated: c.Truncated, Padded: c.Padded, Delayed: c.Delayed, Reordered: c.Reordered, Refused: c.Refused}
 }
 
-func (a *Affected) add(b Affected) {
-	a.Frames += b.Frames
-	a.Dropped += b.Dropped
-	a.Duplicated += b.Duplicated
-	a.Corrupted += b.Corrupted
-	a.Truncated += b.Truncated
-	a.Padded += b.Padded
-	a.Delayed += b.Delayed
-	a.Reordered += b.Reordered
-	a.Refused += b.Refused
-}
-
 // AppResult is what one application did.
 type AppResult struct {
 	Name   string `json:"name"`

@@ -294,10 +294,9 @@ func (r *runner) result(w *vswitch.World) *Result {
 	}
 	for i, x := range r.rules {
 		rule := RuleResult{Number: i + 1, Text: x.text}
-		for _, in := range x.installed {
-			rule.Name, rule.Added, rule.Idle = in.Name(), true, in.Rule().Idle()
-			rule.Matched += in.Matched()
-			rule.add(AffectedOf(in.Counts()))
+		if in := x.installed; in != nil {
+			rule.Name, rule.Matched, rule.Affected = in.Name(), in.Matched(), AffectedOf(in.Counts())
+			rule.Added, rule.Idle = true, in.Rule().Idle()
 		}
 		res.Rules = append(res.Rules, rule)
 	}

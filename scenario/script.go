@@ -138,11 +138,10 @@ func (s *Scenario) checkRule(path []string, text string) (*faults.Rule, *pathErr
 	return nil, e
 }
 
-// ruleRun is a fault rule in a run. installed has one for each switch, and is nil until
-// the script adds the rule.
+// ruleRun is a fault rule in a run. installed is nil until the script adds the rule.
 type ruleRun struct {
 	text      string
-	installed []*faults.Installed
+	installed faults.InstalledAll
 }
 
 // play lets the script's changes happen on the world's clock.
@@ -186,14 +185,12 @@ func (r *runner) do(step *Step) error {
 		r.rules[i].installed = in[0]
 	default:
 		for _, x := range r.rules {
-			for _, in := range x.installed {
-				switch {
-				case in.Name() != d.value:
-				case d.key == "remove":
-					in.Remove()
-				default:
-					in.SetOn(d.key == "on")
-				}
+			switch {
+			case x.installed == nil || x.installed.Name() != d.value:
+			case d.key == "remove":
+				x.installed.Remove()
+			default:
+				x.installed.SetOn(d.key == "on")
 			}
 		}
 	}

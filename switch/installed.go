@@ -45,6 +45,19 @@ type RuleCounts struct {
 	Refused   uint64 `json:"refused"`   // frames that a [Gate] kept from entering
 }
 
+// Add adds the counts of the same rule on another switch, whose frames are others.
+func (c *RuleCounts) Add(d RuleCounts) {
+	c.Frames += d.Frames
+	c.Dropped += d.Dropped
+	c.Copied += d.Copied
+	c.Changed += d.Changed
+	c.Truncated += d.Truncated
+	c.Padded += d.Padded
+	c.Delayed += d.Delayed
+	c.Reordered += d.Reordered
+	c.Refused += d.Refused
+}
+
 // Number is the rule's place among the rules ever added to its switch, from 1.
 // Numbers are not reused.
 func (r *InstalledRule) Number() int { return r.number }
