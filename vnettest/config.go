@@ -1,6 +1,7 @@
 package vnettest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -19,6 +20,13 @@ type Config struct {
 	// Hosts are the hosts, in order of creation. Default: Hosts("client", "server").
 	Hosts []Host
 
+	// Switches are several switches, in order of creation, each with a recording of its
+	// own. None: there is one, called "switch".
+	Switches []Switch
+
+	// Routers forward between the switches. They are hosts, too.
+	Routers []Router
+
 	// Faults are fault rules in the language of package faults:
 	// "loss: drop 2% from server".
 	Faults []string
@@ -30,10 +38,11 @@ type Config struct {
 	// Golden is the path of a recording that this run must be equal to, frame by
 	// frame, in a process of its own; "" for none. See the package comment of when
 	// that is not checked. Relative paths start in the directory of the test's
-	// package: "testdata/handshake.pcapng".
+	// package: "testdata/handshake.pcapng". With several switches it stands for one
+	// recording of each: "testdata/handshake.lan.pcapng" and so on.
 	Golden string
 
-	// Hub makes the switch a hub: every frame goes to every host.
+	// Hub makes the only switch a hub: every frame goes to every host.
 	Hub bool
 
 	// Start is the instant at which the virtual clock starts. Default
@@ -50,6 +59,9 @@ type Config struct {
 type Host struct {
 	// Name is how other hosts dial it, and how rules and recordings call it.
 	Name string
+
+	// Switch is the name of its switch, where there are several.
+	Switch string
 
 	// Addrs are its addresses with the lengths of their networks' prefixes. Default
 	// for the first host: 10.0.0.1/24 and fd00::1/64, for the second 10.0.0.2/24
@@ -100,66 +112,95 @@ const maxAssigned = 254
 
 // config turns the host, which is number i from 0, into what package vnetif needs.
 func (h *Host) config(i int) (vnetif.HostConfig, error) {
-	fail := func(format string, args ...any) (vnetif.HostConfig, error) {
-		return vnetif.HostConfig{}, fmt.Errorf("host %q (Config.Hosts[%d]): %w", h.Name, i, fmt.Errorf(format, args...))
+	fail := func(err error) (vnetif.HostConfig, error) {
+		return vnetif.HostConfig{}, fmt.Errorf("host %q (Config.Hosts[%d]): %w", h.Name, i, err)
 	}
-	cfg := vnetif.HostConfig{Name: h.Name, Port: vswitch.PortConfig{MTU: h.MTU, Latency: h.Latency, Rate: h.Rate, Queue: h.Queue}}
+	cfg := vnetif.HostConfig{Name: h.Name}
+	var err error
 	switch {
 	case h.Name == "":
-		return fail("it needs a Name")
-	case len(h.Addrs) == 0 && i >= maxAssigned:
-		return fail("only the first %d hosts get addresses by their place; give it Addrs", maxAssigned)
-	case len(h.Addrs) == 0:
+		return fail(errors.New("it needs a Name"))
+	case len(h.Addrs) > 0:
+	case i >= maxAssigned:
+		return fail(fmt.Errorf("only the first %d hosts get addresses by their place; give it Addrs", maxAssigned))
+	default:
 		cfg.Addrs = []netip.Prefix{
 			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 24),
 			netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i + 1)}), 64),
 		}
 	}
-	for _, text := range h.Addrs {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return fail("address %q: want one with the length of its network's prefix, such as 10.0.0.1/24 or fd00::1/64", text)
+	if len(h.Addrs) > 0 {
+		if cfg.Addrs, err = parseAddrs(h.Addrs); err != nil {
+			return fail(err)
 		}
-		cfg.Addrs = append(cfg.Addrs, p)
 	}
-	for _, text := range h.Gateways {
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return fail("gateway %q: want an IP address, such as 10.0.0.254", text)
-		}
-		cfg.Gateways = append(cfg.Gateways, a)
+	if cfg.Gateways, err = parseGateways(h.Gateways); err != nil {
+		return fail(err)
 	}
-	if h.MAC != "" {
-		mac, err := vswitch.ParseMAC(h.MAC)
-		if err != nil {
-			return fail("%w", err)
-		}
-		cfg.Port.MAC = mac
+	if cfg.Port, err = portConfig(h.MAC, vswitch.PortConfig{MTU: h.MTU, Latency: h.Latency, Rate: h.Rate, Queue: h.Queue}); err != nil {
+		return fail(err)
 	}
 	return cfg, nil
 }
 
-// hostConfigs are the configurations of all hosts. No two may have an address in
-// common: their frames would go now to one and now to the other.
-func (c *Config) hostConfigs() ([]vnetif.HostConfig, error) {
-	hosts := c.Hosts
-	if len(hosts) == 0 {
-		hosts = Hosts("client", "server")
+func parseAddrs(texts []string) (addrs []netip.Prefix, err error) {
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("address %q: want one with the length of its network's prefix, such as 10.0.0.1/24 or fd00::1/64", text)
+		}
+		addrs = append(addrs, p)
 	}
-	owner := map[netip.Addr]string{}
+	return addrs, nil
+}
+
+func parseGateways(texts []string) (addrs []netip.Addr, err error) {
+	for _, text := range texts {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("gateway %q: want an IP address, such as 10.0.0.254", text)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+// portConfig fills in a port's address, if there is one.
+func portConfig(mac string, cfg vswitch.PortConfig) (vswitch.PortConfig, error) {
+	if mac == "" {
+		return cfg, nil
+	}
+	var err error
+	cfg.MAC, err = vswitch.ParseMAC(mac)
+	return cfg, err
+}
+
+// hostConfigs are the configurations of all hosts.
+func (c *Config) hostConfigs() ([]vnetif.HostConfig, error) {
+	if len(c.Hosts) == 0 {
+		c.Hosts = Hosts("client", "server")
+	}
 	var all []vnetif.HostConfig
-	for i := range hosts {
-		cfg, err := hosts[i].config(i)
+	for i := range c.Hosts {
+		cfg, err := c.Hosts[i].config(i)
 		if err != nil {
 			return nil, err
-		}
-		for _, p := range cfg.Addrs {
-			if other, taken := owner[p.Addr()]; taken {
-				return nil, fmt.Errorf("hosts %q and %q both have the address %v", other, cfg.Name, p.Addr())
-			}
-			owner[p.Addr()] = cfg.Name
 		}
 		all = append(all, cfg)
 	}
 	return all, nil
+}
+
+// owners are who has which address. No two may have one in common: their frames would go
+// now to one and now to the other.
+type owners map[netip.Addr]string
+
+func (o owners) add(name string, addrs []netip.Prefix) error {
+	for _, p := range addrs {
+		if other, taken := o[p.Addr()]; taken {
+			return fmt.Errorf("hosts %q and %q both have the address %v", other, name, p.Addr())
+		}
+		o[p.Addr()] = name
+	}
+	return nil
 }

@@ -16,7 +16,8 @@
 //
 // # A map of the package
 //
-//   - [New] makes a [Net] from a [Config]: named hosts, their cables, fault rules.
+//   - [New] makes a [Net] from a [Config]: named hosts, their cables, fault rules; where
+//     one switch is not enough, several, each with a recording, and a [Router] between them.
 //   - [Net.Host] gives a host, with its net.Conn and net.Listener; [Net.Listen],
 //     [Net.HTTPServer] and [Net.HTTPClient] are shorthands.
 //   - [Net.Go] and [Net.Background] add applications; [Net.Run] runs all of it.

@@ -40,20 +40,22 @@ func childPath(t testing.TB, golden string) string {
 	return os.Getenv(envOut) + ".run"
 }
 
-// handOver gives the recording of a run that went well the name under which it is
+// handOver gives the recordings of a run that went well the names under which they are
 // waited for, and ends the test: what follows is the business of the other process.
 func (n *Net) handOver() {
 	n.t.Helper()
 	if n.t.Failed() {
 		n.t.FailNow()
 	}
-	if err := os.Rename(n.rec.path, os.Getenv(envOut)); err != nil {
-		n.t.Fatalf("vnettest: %v", err)
+	for _, r := range n.recs {
+		if err := os.Rename(r.path, perSwitch(os.Getenv(envOut), r.sw)); err != nil {
+			n.t.Fatalf("vnettest: %v", err)
+		}
 	}
 	n.t.SkipNow()
 }
 
-// golden makes the recording that Config.Golden is compared with, or that takes
+// golden makes the recordings that Config.Golden is compared with, or that take
 // its place.
 func (n *Net) golden() {
 	n.t.Helper()
@@ -85,14 +87,17 @@ func (n *Net) golden() {
 	var said string
 	var err error
 	n.inTurn(func() { said, err = n.again(actual) })
-	if !exists(actual) {
-		n.t.Errorf("vnettest: %s: the run in a process of its own came to nothing: %v\n%s", name, err, indent(said))
-		return
-	}
-	if updating() {
-		n.update(absolute(name), actual)
-	} else {
-		n.compare(absolute(name), actual)
+	for _, r := range n.recs {
+		name, actual := perSwitch(name, r.sw), perSwitch(actual, r.sw)
+		switch {
+		case !exists(actual):
+			n.t.Errorf("vnettest: %s: the run in a process of its own came to nothing: %v\n%s", name, err, indent(said))
+			return
+		case updating():
+			n.update(name, actual)
+		default:
+			n.compare(r, name, actual)
+		}
 	}
 }
 
@@ -120,31 +125,32 @@ func (n *Net) again(path string) (said string, err error) {
 	return string(out), err
 }
 
-// compare fails the test if the recordings differ.
-func (n *Net) compare(path, actual string) {
+// compare fails the test if a recording differs from the golden one of its switch.
+func (n *Net) compare(r *recording, name, actual string) {
 	n.t.Helper()
 	update := command(n.t, "-vnettest.update")
-	d, err := compareFiles(path, actual)
+	d, err := compareFiles(absolute(name), actual)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		n.t.Errorf("vnettest: %s does not exist; to make it:\n  %s", n.cfg.Golden, update)
+		n.t.Errorf("vnettest: %s does not exist; to make it:\n  %s", name, update)
 	case err != nil:
 		n.t.Errorf("vnettest: %v", err)
 	case !d.Equal():
-		n.t.Errorf("vnettest: this run is not the one in %s: %s\n  if that is meant:  %s", n.cfg.Golden, d.text(), update)
+		n.t.Errorf("vnettest: this run is not the one in %s: %s\n  if that is meant:  %s", name, d.text(), update)
 	default:
 		return
 	}
 	// What is kept is the recording that was compared.
-	if err := move(actual, n.rec.path); err != nil {
+	if err := move(actual, r.path); err != nil {
 		n.t.Errorf("vnettest: %v", err)
 	}
 }
 
 // update makes actual the golden recording, and logs what changed. A file that
 // says the same already stays as it is.
-func (n *Net) update(path, actual string) {
+func (n *Net) update(name, actual string) {
 	n.t.Helper()
+	path := absolute(name)
 	frames, err := pcap.CountFrames(actual)
 	if err != nil {
 		n.t.Errorf("vnettest: %v", err)
@@ -157,7 +163,7 @@ func (n *Net) update(path, actual string) {
 	case err != nil:
 		said = fmt.Sprintf("is written, with %d frames; it could not be read: %v", frames, err)
 	case d.Equal() && d.Run == "":
-		n.t.Logf("vnettest: %s is as it was, with %d frames", n.cfg.Golden, frames)
+		n.t.Logf("vnettest: %s is as it was, with %d frames", name, frames)
 		return
 	default:
 		was, _ := pcap.CountFrames(path)
@@ -171,7 +177,7 @@ func (n *Net) update(path, actual string) {
 		n.t.Errorf("vnettest: %v", err)
 		return
 	}
-	n.t.Logf("vnettest: %s %s", n.cfg.Golden, said)
+	n.t.Logf("vnettest: %s %s", name, said)
 }
 
 // comparison is that of a golden recording with one of now.

@@ -164,3 +164,35 @@ func TestParallelGoldens(t *testing.T) {
 		p.nothingLeft(t)
 	}
 }
+
+// Of several switches there is a golden recording of each, and the one that differs is kept
+// and named, with that of the other switch.
+func TestGoldenOfSeveralSwitches(t *testing.T) {
+	if underRace {
+		t.Skip("under the race detector no recordings are compared")
+	}
+	dir := t.TempDir()
+	const scene = "golden behind a gateway"
+	p := play(t, dir, scene, "-vnettest.update")
+	p.says(t, "testdata/gateway.lan.pcapng is new, with ", "testdata/gateway.wan.pcapng is new, with ")
+	p.nothingLeft(t)
+	if p = play(t, dir, scene); !p.passed {
+		t.Errorf("it failed:\n%s", p.out)
+	}
+	for _, name := range []string{"lan", "wan"} {
+		if _, meta := frames(t, filepath.Join(dir, "testdata", "gateway."+name+".pcapng")); meta.Switch != name {
+			t.Errorf("the recording of %s is of switch %q", name, meta.Switch)
+		}
+	}
+	t.Setenv("VNETTEST_SECONDS", "1")
+	p = play(t, dir, scene)
+	p.says(t, "this run is not the one in testdata/gateway.wan.pcapng: ", "TestScene_golden_behind_a_gateway.lan.pcapng", "TestScene_golden_behind_a_gateway.wan.pcapng")
+	if p.passed || len(p.left) != 2 {
+		t.Errorf("it left %v", p.left)
+	}
+	p = play(t, dir, scene, "-update")
+	p.says(t, "testdata/gateway.wan.pcapng has changed, from ")
+	if p = play(t, dir, scene); !p.passed {
+		t.Errorf("after -update:\n%s", p.out)
+	}
+}

@@ -2,7 +2,6 @@ package vnettest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,17 +23,17 @@ import (
 // t.Fatal there (see [Net.Run]).
 type Net struct {
 	session
-	cfg   Config
-	world *vswitch.World
-	sw    *vswitch.Switch
-	hosts []*vnetif.Host
-	rules []*rule
-	apps  atomic.Int32 // given to Go and Background
+	cfg      Config
+	world    *vswitch.World
+	switches []*vswitch.Switch
+	hosts    []*vnetif.Host // and routers
+	rules    []*rule
+	apps     atomic.Int32 // given to Go and Background
 }
 
 // rule is a fault rule with the text it was given as.
 type rule struct {
-	*faults.Installed
+	faults.InstalledAll
 	text string
 }
 
@@ -60,20 +59,24 @@ func New(t testing.TB, cfg Config) *Net {
 	return n
 }
 
-func (n *Net) build() (err error) {
-	if n.sw, err = n.world.NewSwitch(vswitch.SwitchConfig{Name: "switch", Hub: n.cfg.Hub, Recorder: &n.rec}); err != nil {
-		return err
-	}
-	hosts, err := n.cfg.hostConfigs()
+func (n *Net) build() error {
+	switches, err := n.cfg.switches()
 	if err != nil {
 		return err
 	}
-	for _, cfg := range hosts {
-		h, err := vnetif.NewHost(n.sw, cfg)
+	for _, s := range switches {
+		rec := &recording{}
+		if len(n.cfg.Switches) > 0 {
+			rec.sw = s.Name
+		}
+		sw, err := n.world.NewSwitch(vswitch.SwitchConfig{Name: s.Name, Hub: s.Hub, Recorder: rec})
 		if err != nil {
 			return err
 		}
-		n.hosts = append(n.hosts, h)
+		n.switches, n.recs = append(n.switches, sw), append(n.recs, rec)
+	}
+	if err := n.buildHosts(); err != nil {
+		return err
 	}
 	if err := n.install(n.cfg.Faults...); err != nil {
 		return err
@@ -86,7 +89,41 @@ func (n *Net) build() (err error) {
 	return nil
 }
 
-// install adds fault rules to the switch.
+// buildHosts makes the hosts, and the routers after them.
+func (n *Net) buildHosts() error {
+	hosts, err := n.cfg.hostConfigs()
+	if err != nil {
+		return err
+	}
+	owner := owners{}
+	for i, cfg := range hosts {
+		if err := owner.add(cfg.Name, cfg.Addrs); err != nil {
+			return err
+		}
+		sw, err := n.switchOf(n.cfg.Hosts[i].Switch)
+		if err != nil {
+			return fmt.Errorf("host %q (Config.Hosts[%d]): %w", cfg.Name, i, err)
+		}
+		h, err := vnetif.NewHost(sw, cfg)
+		if err != nil {
+			return err
+		}
+		n.hosts = append(n.hosts, h)
+	}
+	for i := range n.cfg.Routers {
+		r, err := n.addRouter(i)
+		if err != nil {
+			return err
+		}
+		if err := owner.add(r.Name(), r.Addrs()); err != nil {
+			return err
+		}
+		n.hosts = append(n.hosts, r)
+	}
+	return nil
+}
+
+// install adds fault rules to the switches.
 func (n *Net) install(texts ...string) error {
 	rules, err := faults.ParseAll(texts)
 	if err != nil {
@@ -98,7 +135,7 @@ func (n *Net) install(texts ...string) error {
 			return err
 		}
 	}
-	installed, err := faults.Install(n.sw, rules)
+	installed, err := faults.InstallAll(n.switches, rules)
 	if err != nil {
 		return err
 	}
@@ -110,7 +147,7 @@ func (n *Net) install(texts ...string) error {
 	return nil
 }
 
-// Host returns the host with a name.
+// Host returns the host or router with a name.
 func (n *Net) Host(name string) *vnetif.Host {
 	n.t.Helper()
 	var names []string
@@ -126,11 +163,11 @@ func (n *Net) Host(name string) *vnetif.Host {
 
 // Rule returns the fault rule with a name, or, for a rule without one, with the
 // text it was given as: to turn it off and on (SetOn), to take it off (Remove), and
-// to ask what it did (Counts, Matched).
-func (n *Net) Rule(name string) *faults.Installed {
+// to ask what it did (Counts, Matched); of several switches, on all of them.
+func (n *Net) Rule(name string) faults.InstalledAll {
 	n.t.Helper()
 	if r := n.rule(name); r != nil {
-		return r.Installed
+		return r.InstalledAll
 	}
 	n.t.Fatalf("vnettest: no fault rule %q; %s", name, n.ruleNames())
 	return nil
@@ -164,7 +201,7 @@ func (n *Net) ruleNames() string {
 // about ports that New does not make (such as a vnetif.Raw on [Net.Switch]), and
 // for those that come in the midst of a run; a recording's header names only those
 // that were there when the run began.
-func (n *Net) Fault(text string) *faults.Installed {
+func (n *Net) Fault(text string) faults.InstalledAll {
 	n.t.Helper()
 	if err := n.install(text); err != nil {
 		n.t.Fatalf("vnettest: %v", err)
@@ -290,18 +327,41 @@ func (n *Net) unmatched() {
 // World returns the world, for its clock and statistics.
 func (n *Net) World() *vswitch.World { return n.world }
 
-// Switch returns the switch, for what else is to be put on it.
-func (n *Net) Switch() *vswitch.Switch { return n.sw }
+// Switch returns the switch, or of several the first, for what else is to be put on it.
+// [Net.SwitchNamed] gives the others.
+func (n *Net) Switch() *vswitch.Switch { return n.switches[0] }
+
+// SwitchNamed returns the switch of a name.
+func (n *Net) SwitchNamed(name string) *vswitch.Switch {
+	n.t.Helper()
+	for _, s := range n.switches {
+		if s.Name() == name {
+			return s
+		}
+	}
+	n.t.Fatalf("vnettest: no switch %q; the switches are %s", name, n.switchNames())
+	return nil
+}
 
 // Recording returns the path of the recording after Run, for tests that look into
 // it (package pcap); the file is gone when the test has passed. It is "" before
-// Run, and while go test fuzzes.
-func (n *Net) Recording() string { return n.rec.path }
+// Run, and while go test fuzzes. Of several switches it is the first one's; see
+// [Net.Recordings].
+func (n *Net) Recording() string { return n.recs[0].path }
+
+// Recordings returns the paths of the recordings of all switches, in their order; see
+// [Net.Recording].
+func (n *Net) Recordings() (paths []string) {
+	for _, r := range n.recs {
+		paths = append(paths, r.path)
+	}
+	return paths
+}
 
 // close is the test's cleanup.
 func (n *Net) close() {
 	n.t.Helper()
-	if err := n.world.Close(); err != nil && !errors.Is(err, n.rec.err) && !n.t.Failed() {
+	if err := n.world.Close(); err != nil && !n.recordingFailed(err) && !n.t.Failed() {
 		n.t.Errorf("vnettest: %v", err)
 	}
 	if !n.ran && n.apps.Load() > 0 && !n.t.Failed() && !n.t.Skipped() {

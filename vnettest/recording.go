@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 // then are all rules known that its header is to name, and a world that never runs
 // has none.
 type recording struct {
+	sw      string // the switch, if it is one of several
 	path    string // "" where nothing is recorded
 	pending []vswitch.Event
 	out     *pcap.Recorder
@@ -32,7 +34,7 @@ func (r *recording) begin(path string, seed uint64, rules []string) error {
 	v := scenario.Versions()
 	out, err := pcap.Create(path, pcap.Meta{
 		Version: v.VNReplay, Stack: v.Stack, Go: v.Go,
-		Seed: seed, Clock: "virtual", View: "wire", Rules: rules,
+		Seed: seed, Clock: "virtual", View: "wire", Switch: r.sw, Rules: rules,
 	})
 	if err != nil {
 		return err
@@ -76,29 +78,37 @@ func (r *recording) Close() error {
 	return r.err
 }
 
-// keep moves the recording to where it outlives the test, and returns its path
+// keep moves the recordings to where they outlive the test, and returns their paths
 // there.
-func (r *recording) keep(t testing.TB) (string, error) {
+func keep(t testing.TB, recs []*recording) ([]string, error) {
 	dir := ""
 	if artifacts() {
 		dir = t.ArtifactDir()
 	} else {
 		var err error
 		if dir, err = os.MkdirTemp("", "vnettest-"); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	name := fileName(t.Name())
 	to := filepath.Join(dir, name+".pcapng")
-	for i := 2; exists(to); i++ {
+	taken := func() bool {
+		return slices.ContainsFunc(recs, func(r *recording) bool { return exists(perSwitch(to, r.sw)) })
+	}
+	for i := 2; taken(); i++ {
 		to = filepath.Join(dir, fmt.Sprintf("%s-%d.pcapng", name, i))
 	}
-	if err := move(r.path, to); err != nil {
-		os.Remove(dir) // if it is empty
-		return "", err
+	var paths []string
+	for _, r := range recs {
+		path := perSwitch(to, r.sw)
+		if err := move(r.path, path); err != nil {
+			os.Remove(dir) // if it is empty
+			return nil, err
+		}
+		r.path = path
+		paths = append(paths, path)
 	}
-	r.path = to
-	return to, nil
+	return paths, nil
 }
 
 // fileName turns the name of a test into one of a file that needs no quoting.

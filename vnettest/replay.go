@@ -94,8 +94,9 @@ func (r *replaying) play(a *replay.Analysis) *replay.Report {
 	for _, l := range r.lives {
 		r.options.Live = append(r.options.Live, r.live(l))
 	}
+	r.recs = []*recording{{}}
 	r.begin("", nil)
-	r.options.Seed, r.options.Recorder = r.seed, &r.rec
+	r.options.Seed, r.options.Recorder = r.seed, r.recs[0]
 	var report *replay.Report
 	var err error
 	r.inTurn(func() { report, err = replay.Run(ctx, a, r.options) })

@@ -183,6 +183,16 @@ var scenes = map[string]func(t *testing.T){
 			return download(n)(ctx)
 		})
 	},
+	"golden behind a gateway": func(t *testing.T) {
+		cfg := gateway()
+		cfg.Golden = "testdata/gateway.pcapng"
+		if os.Getenv("VNETTEST_SECONDS") != "" {
+			cfg.Faults = append(cfg.Faults, "more: delay 1ms on wan after 20 frames")
+		}
+		n := vnettest.New(t, cfg)
+		n.HTTPServer("server", ":80", handler)
+		n.Run(download(n))
+	},
 	"golden fails": func(t *testing.T) {
 		n := vnettest.New(t, vnettest.Config{Golden: "testdata/fails.pcapng"})
 		n.Run(func(context.Context) error { return nil })

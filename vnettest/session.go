@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +23,8 @@ import (
 type session struct {
 	t    testing.TB
 	seed uint64
-	rec  recording
-	dir  string // for the recording, until the test ends; "" where nothing is recorded
+	recs []*recording // of each switch
+	dir  string       // for the recording, until the test ends; "" where nothing is recorded
 	ran  bool
 	stop context.CancelCauseFunc // ends the run
 
@@ -105,9 +106,16 @@ func (s *session) begin(golden string, rules []string) {
 	if path == "" {
 		return
 	}
-	if err := s.rec.begin(path, s.seed, rules); err != nil {
-		s.t.Fatalf("vnettest: making the recording: %v", err)
+	for _, r := range s.recs {
+		if err := r.begin(perSwitch(path, r.sw), s.seed, rules); err != nil {
+			s.t.Fatalf("vnettest: making the recording: %v", err)
+		}
 	}
+}
+
+// recordingFailed reports whether err is that of a recording.
+func (s *session) recordingFailed(err error) bool {
+	return slices.ContainsFunc(s.recs, func(r *recording) bool { return errors.Is(err, r.err) })
 }
 
 // guard wraps a function that runs in the world, so that its error, its panic or
@@ -160,8 +168,10 @@ func (s *session) ended(ctx context.Context, f *failure, at time.Duration) {
 // any other failure it ends the test.
 func (s *session) end(err error) {
 	s.t.Helper()
-	if cerr := s.rec.Close(); cerr != nil && !errors.Is(err, cerr) {
-		s.t.Errorf("vnettest: the recording: %v", cerr)
+	for _, r := range s.recs {
+		if cerr := r.Close(); cerr != nil && !errors.Is(err, cerr) {
+			s.t.Errorf("vnettest: the recording: %v", cerr)
+		}
 	}
 	s.mu.Lock()
 	failures := s.failures
@@ -190,20 +200,23 @@ func (s *session) end(err error) {
 // what happened. It is the test's cleanup.
 func (s *session) finish() {
 	s.t.Helper()
-	s.rec.Close()
+	for _, r := range s.recs {
+		r.Close()
+	}
 	failed := s.t.Failed()
 	if !s.ran || inChild() || !failed && !*keepFlag {
 		return
 	}
 	out := s.t.Output()
-	if s.rec.path == "" {
+	if s.recs[0].path == "" {
 		fmt.Fprintf(out, "vnettest: seed %d; nothing is recorded while fuzzing: run the failing input alone, with the command that go test prints\n", s.seed)
 		return
 	}
-	switch path, err := s.rec.keep(s.t); {
-	case err != nil:
+	paths, err := keep(s.t, s.recs)
+	if err != nil {
 		s.t.Errorf("vnettest: seed %d; keeping the recording: %v", s.seed, err)
-	default:
+	}
+	for _, path := range paths {
 		fmt.Fprintf(out, "vnettest: seed %d, recording: %s\n", s.seed, path)
 		fmt.Fprintf(out, "  read it:  vnreplay show %s\n", quote(path))
 	}
