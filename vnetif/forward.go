@@ -17,8 +17,9 @@ import (
 // packets that the router sends itself. It forwards IPv4 packets of which one hop
 // is left with none; the link takes it away on arrival. And its "packet too big" (RFC
 // 4443, section 3.2) names an MTU of 0, of which its own TCP concludes segments of one
-// byte; the link fills in that of the interface which leads on. Redirects are made by it
-// altogether.
+// byte; the link fills in that of the interface which leads on. When it cuts what is a
+// fragment already, its pieces begin at 0 again; the link cuts these on arrival. Redirects
+// are made by it altogether.
 type forwarding struct {
 	own    map[tcpip.Address]bool // the router's addresses
 	routes []tcpip.Route          // the first that fits is taken
@@ -84,6 +85,46 @@ func (f *forwarding) mtuTowards(a tcpip.Address) uint32 {
 		}
 	}
 	return 0
+}
+
+// pieces cuts an IPv4 fragment in a frame without tags, which has to be cut to go on, into
+// frames with fragments that need not be (RFC 791, section 3.2). Others it returns as they
+// are.
+func (f *forwarding) pieces(frame []byte) [][]byte {
+	whole := [][]byte{frame}
+	if len(frame) < vswitch.HeaderLen+header.IPv4MinimumSize || binary.BigEndian.Uint16(frame[12:]) != uint16(header.IPv4ProtocolNumber) {
+		return whole
+	}
+	ip := header.IPv4(frame[vswitch.HeaderLen:])
+	if !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || ip.HeaderLength() > header.IPv4MinimumSize || // options: some would be in the first only
+		!ip.More() && ip.FragmentOffset() == 0 || ip.Flags()&header.IPv4FlagDontFragment != 0 ||
+		ip.TTL() <= 1 || f.own[ip.DestinationAddress()] {
+		return whole
+	}
+	mtu := int(f.mtuTowards(ip.DestinationAddress()))
+	if mtu == 0 || int(ip.TotalLength()) <= mtu {
+		return whole
+	}
+	const headers = vswitch.HeaderLen + header.IPv4MinimumSize
+	most := (mtu - header.IPv4MinimumSize) &^ 7
+	var out [][]byte
+	for rest, at := ip.Payload(), ip.FragmentOffset(); len(rest) > 0; {
+		n := min(most, len(rest))
+		b := append(append(make([]byte, 0, headers+n), frame[:headers]...), rest[:n]...)
+		rest = rest[n:]
+		piece := header.IPv4(b[vswitch.HeaderLen:])
+		piece.SetTotalLength(uint16(len(piece)))
+		flags := ip.Flags()
+		if len(rest) > 0 {
+			flags |= header.IPv4FlagMoreFragments
+		}
+		piece.SetFlagsFragmentOffset(flags, at)
+		piece.SetChecksum(0)
+		piece.SetChecksum(^piece.CalculateChecksum())
+		out = append(out, b)
+		at += uint16(n)
+	}
+	return out
 }
 
 // fillChecksum computes the checksum of a TCP segment or a UDP datagram.

@@ -56,6 +56,17 @@ func (l *link) Deliver(data []byte) {
 	if data = l.take(data); data == nil {
 		return
 	}
+	if l.forward == nil {
+		l.hand(d, data)
+		return
+	}
+	for _, piece := range l.forward.pieces(data) {
+		l.hand(d, piece)
+	}
+}
+
+// hand hands a frame to the stack.
+func (l *link) hand(d stack.NetworkDispatcher, data []byte) {
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
 		Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
 	})

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -57,10 +56,14 @@ func (l *liveLink) DeliverBatch(frames [][]byte) {
 		frames = frames[1:]
 		switch {
 		case data == nil:
-		case l.forward != nil || !l.run.begin(data): // a router must forward what came
-			l.hand(d, stack.NewPacketBuffer(stack.PacketBufferOptions{
-				Payload: buffer.MakeWithView(buffer.NewViewWithData(data)),
-			}), false)
+		case l.forward != nil: // a router must forward what came
+			l.verified.Store(false)
+			for _, piece := range l.forward.pieces(data) {
+				l.hand(d, piece)
+			}
+		case !l.run.begin(data):
+			l.verified.Store(false)
+			l.hand(d, data)
 		default:
 			for len(frames) > 0 {
 				if next := l.take(frames[0]); next == nil || !l.run.add(next) {
@@ -68,16 +71,12 @@ func (l *liveLink) DeliverBatch(frames [][]byte) {
 				}
 				frames = frames[1:]
 			}
-			l.hand(d, l.run.packet(), true)
+			l.verified.Store(true)
+			pkt := l.run.packet()
+			d.DeliverNetworkPacket(0, pkt)
+			pkt.DecRef()
 		}
 	}
-}
-
-// hand hands a packet to the stack.
-func (l *liveLink) hand(d stack.NetworkDispatcher, pkt *stack.PacketBuffer, verified bool) {
-	l.verified.Store(verified)
-	d.DeliverNetworkPacket(0, pkt)
-	pkt.DecRef()
 }
 
 // outgoing is frames being put together for the port: one behind the other.
