@@ -61,7 +61,11 @@ func (o *runOutcome) write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, seed %d\n\n", clip(pcap.Printable(o.Scenario), width-30), res.Seed)
 	fmt.Fprintf(&b, "frames %d (%s), %v virtual in %v wall time\n", res.Frames, bytesText(res.Bytes),
 		res.Virtual, round(res.Wall))
-	for _, sw := range res.Switches {
+	for i, sw := range res.Switches {
+		if i == most {
+			fmt.Fprintf(&b, "  on %d more\n", len(res.Switches)-i)
+			break
+		}
 		fmt.Fprintf(&b, "  on %s %d (%s)\n", clip(pcap.Printable(sw.Name), width-40), sw.Frames, bytesText(sw.Bytes))
 	}
 	fmt.Fprintf(&b, "TCP    %s, %s, %s\n", count(res.TCP.Retransmits, "retransmit"),
@@ -97,10 +101,17 @@ func (o *runOutcome) write(w io.Writer) error {
 		if !o.Whole {
 			what = "recording, not whole"
 		}
-		if i == 0 {
+		switch i {
+		case 0:
 			b.WriteByte('\n')
+		case most:
+			what = fmt.Sprintf("and %d more, the last", len(kept)-i)
+			path = kept[len(kept)-1]
 		}
 		fmt.Fprintf(&b, "%s: %s\n", what, pcap.Printable(path))
+		if i == most {
+			break
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
