@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
@@ -54,6 +55,7 @@ type Capture struct {
 	// Meta is what a recording of this program says of its run; nil for others.
 	Meta *pcap.Meta
 
+	short    int // frames that were skipped because they are captured too short
 	copies   []*Frame
 	clock    time.Time     // the latest stamp since the clock was last set
 	clockAt  time.Duration // what that is in Frame.At
@@ -145,6 +147,9 @@ func (c *Capture) add(p *pcap.Packet) bool {
 	}
 	if reason := f.decode(p); reason != "" {
 		c.skip(reason, p.Number)
+		if strings.HasPrefix(reason, tooShort) {
+			c.short++
+		}
 		return false
 	}
 	switch p.FCS() {
@@ -163,6 +168,10 @@ func (c *Capture) add(p *pcap.Packet) bool {
 	return true
 }
 
+// tooShort begins the reason of a frame that is skipped because the capture has not
+// enough of it.
+const tooShort = "captured too short: "
+
 // decode decodes the frame of a packet, or says why it cannot be used.
 func (f *Frame) decode(p *pcap.Packet) string {
 	if !pcap.Decodes(f.LinkType) {
@@ -176,7 +185,7 @@ func (f *Frame) decode(p *pcap.Packet) string {
 	case f.Problem == "":
 		return ""
 	case len(f.Data) < f.OrigLen:
-		return "captured too short: " + f.Problem
+		return tooShort + f.Problem
 	}
 	return "damaged: " + f.Problem
 }
@@ -273,6 +282,10 @@ func (f *Frame) fate(p *pcap.Packet) (copies int, gap time.Duration) {
 	}
 	return copies, gap
 }
+
+// part reports whether the capture is only a part of what there was: it is cut, or
+// has frames of which so little was captured that nobody can tell whose they are.
+func (c *Capture) part() bool { return c.Cut != nil || c.short > 0 }
 
 // start is when the clock of a replay starts, so that the first frame that has a
 // time is played at the instant of its capture: what applications say of the date is

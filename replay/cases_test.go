@@ -95,6 +95,18 @@ func TestCases(t *testing.T) {
 			k.say(0, seg{})
 			k.close(0)
 		}), "bytes 12..111 that 10.0.0.1:1001 sent were acknowledged (frame 8) and are not in the capture"},
+		{"bytes that were not captured, nor acknowledged", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(1, seg{data: letters(100), unseen: true})
+			k.say(1, seg{flags: "P", data: "thanks"})
+		}), "bytes 12..111 that 10.0.0.2:80 sent are not in the capture (frame 8 follows them)"},
+		{"the same before a FIN", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(0, seg{data: letters(100), unseen: true})
+			k.say(0, seg{flags: "F"})
+		}), "bytes 12..111 that 10.0.0.1:1001 sent are not in the capture (frame 8 follows them)"},
 		{"data on the SYN", one(func(k *conn) {
 			k.say(0, seg{flags: "S-", data: "early"})
 			k.say(1, seg{flags: "S"})
@@ -158,6 +170,16 @@ func TestCases(t *testing.T) {
 			k.say(1, seg{flags: "P", data: "ok"})
 			k.say(0, seg{})
 			k.close(0)
+		}), ""},
+		{"lost before it was captured, and never sent again", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(0, seg{data: letters(1000), unseen: true, lost: true})
+			for range 2 {
+				k.say(0, seg{data: letters(1000)})
+				k.say(1, seg{})
+			}
+			k.say(0, seg{flags: "R", back: 3000})
 		}), ""},
 		{"zero window and probes", one(func(k *conn) {
 			k.open()

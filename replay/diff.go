@@ -12,8 +12,8 @@ import (
 type DiffOptions struct {
 	// Masks leave parts out of the comparison.
 	Masks []*Mask
-	// AllowPartial accepts conversations that cannot be compared; the verdict is
-	// otherwise [Partial].
+	// AllowPartial accepts conversations that cannot be compared, captures that are cut,
+	// and frames captured too short; the verdict is otherwise [Partial].
 	AllowPartial bool
 }
 
@@ -71,9 +71,9 @@ func (d *differ) run() {
 		if c.Cut != nil {
 			r.note("%v", c.Cut)
 		}
-		for _, s := range c.Skipped {
-			r.note("%s: %s (the first is %d) left out: %s", c.Name, count(s.Frames, "frame"), s.First, s.Reason)
-		}
+	}
+	for _, s := range d.b.Capture.Skipped { // of the first, the report says it anyway
+		r.note("%s: not usable: %v", d.b.Capture.Name, s)
 	}
 	// What is first in the first file; then what only the second has.
 	slices.SortStableFunc(r.Divergences, func(x, y *Divergence) int {
@@ -85,11 +85,11 @@ func (d *differ) run() {
 			r.note("mask %s covers nothing in %s", m.name, d.a.Capture.Name)
 		}
 	}
-	cut := d.a.Capture.Cut != nil || d.b.Capture.Cut != nil
+	part := d.a.Capture.part() || d.b.Capture.part()
 	switch {
 	case len(r.Divergences) > 0:
 		r.Verdict = Diverged
-	case (len(r.Unplayable) > 0 || cut || len(r.Conversations) == 0) && !r.partialOK:
+	case (len(r.Unplayable) > 0 || part || len(r.Conversations) == 0) && !r.partialOK:
 		r.Verdict = Partial
 	}
 }

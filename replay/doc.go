@@ -190,8 +190,10 @@
 // # What a capture must have
 //
 // The SYN of a TCP connection, without data, the answer to it, and every byte that
-// was acknowledged; whole datagrams. Connections that were open when the capture
+// was acknowledged or that others follow, unless the receiver asks for it again; whole
+// datagrams. Connections that were open when the capture
 // began have none of the first. Otherwise [Conversation.Reason] says what is
 // missing. Frames with wrong checksums count only where nothing else brings
-// their bytes.
+// their bytes. A file that is cut, or has frames captured too short to tell whose they
+// are, is a part of what there was: the verdict is [Partial] at best.
 package replay
