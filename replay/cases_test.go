@@ -70,6 +70,31 @@ func TestCases(t *testing.T) {
 			}
 			c.udp("10.0.0.2:53", "10.0.0.1:1001", []byte("answer"), 1500)
 		}, ""},
+		{"a closed port", func(c *craft) {
+			for range 3 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("question"))
+			}
+		}, ""},
+		{"a closed port, asked twice at once", func(c *craft) {
+			for range 2 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+			}
+			for range 2 {
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("question"))
+			}
+		}, ""},
+		{"a port that is closed after an answer", func(c *craft) {
+			c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+			c.udp("10.0.0.2:53", "10.0.0.1:1001", []byte("answer"), 1500)
+			c.wait(ms)
+			for range 2 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("another"), 1500)
+			}
+			for range 2 {
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("another"))
+			}
+		}, ""},
 		{"what follows a reset", one(func(k *conn) {
 			k.open()
 			k.say(0, seg{flags: "R-"})

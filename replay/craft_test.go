@@ -105,6 +105,19 @@ func (c *craft) udp(from, to string, payload []byte, mtu int) {
 	c.packet(f.Addr(), t.Addr(), pcap.ProtoUDP, append(append(h, 0, 0), payload...), 0, mtu)
 }
 
+// closed adds the ICMP error that a datagram's port is closed: of to, about from's.
+func (c *craft) closed(from, to string, payload []byte) {
+	f, t := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	h := binary.BigEndian.AppendUint16(nil, f.Port())
+	h = binary.BigEndian.AppendUint16(h, t.Port())
+	h = binary.BigEndian.AppendUint16(h, uint16(8+len(payload)))
+	quote, err := pcap.BuildIP(macOf(t.Addr()), macOf(f.Addr()), f.Addr(), t.Addr(), pcap.ProtoUDP, 64, append(append(h, 0, 0), payload...))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.packet(t.Addr(), f.Addr(), pcap.ProtoICMP, append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, quote[14:]...), 0, 1500)
+}
+
 func (c *craft) analysis(name string) *replay.Analysis {
 	r, err := pcap.NewReader(&c.file, name)
 	if err != nil {
