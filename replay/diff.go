@@ -1,9 +1,9 @@
 package replay
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -19,8 +19,8 @@ type DiffOptions struct {
 
 // Diff compares what two captures hold: the streams and datagrams of their
 // conversations, how TCP connections open and close. Conversations belong together
-// that have the same ends, else those of the same hosts and the same port of the
-// second end, in order. Order is judged in each direction by itself, and not
+// that have the same ends, or the same hosts and the same port of the second end, in
+// order; those first whose opener says the same first. Order is judged in each direction by itself, and not
 // between conversations. The report calls the first capture expected and the
 // second actual. What is of no consequence is normalised as in a replay.
 //
@@ -104,51 +104,49 @@ func btoi(b bool) int {
 	return 0
 }
 
-// pairUp finds for each conversation of a its counterpart in b, and what is left.
+// pairUp finds for each conversation of a its counterpart in b, and what is left. Ports
+// that a system draws may be another conversation's in the second file, so what the opener
+// says first counts for more than these.
 func pairUp(a, b []*Conversation) (pairs []*Conversation, extra []*Conversation) {
 	pairs = make([]*Conversation, len(a))
-	taken := map[*Conversation]bool{}
-	byEnds := map[string][]*Conversation{}
-	for _, y := range b {
-		byEnds[y.String()] = append(byEnds[y.String()], y)
+	taken := make([]bool, len(b))
+	begun := func(key func(*Conversation) string) func(*Conversation) string {
+		return func(c *Conversation) string { return key(c) + " " + string(c.beginning()) }
 	}
-	for i, x := range a {
-		if same := byEnds[x.String()]; len(same) > 0 {
-			pairs[i], taken[same[0]] = same[0], true
-			byEnds[x.String()] = same[1:]
-		}
-	}
-	for _, alike := range []func(x, y *Conversation) bool{
-		func(x, y *Conversation) bool { return x.near(y) && bytes.Equal(x.beginning(), y.beginning()) },
-		(*Conversation).near,
+	for _, key := range []func(*Conversation) string{
+		begun((*Conversation).String), begun((*Conversation).service), (*Conversation).String, (*Conversation).service,
 	} {
+		left := map[string][]int{}
+		for i, y := range b {
+			if !taken[i] {
+				left[key(y)] = append(left[key(y)], i)
+			}
+		}
 		for i, x := range a {
 			if pairs[i] != nil {
 				continue
 			}
-			for _, y := range b {
-				if !taken[y] && x.Proto == y.Proto && alike(x, y) {
-					pairs[i], taken[y] = y, true
-					break
-				}
+			if k := key(x); len(left[k]) > 0 {
+				at := left[k][0]
+				pairs[i], taken[at], left[k] = b[at], true, left[k][1:]
 			}
 		}
 	}
-	for _, y := range b {
-		if !taken[y] {
+	for i, y := range b {
+		if !taken[i] {
 			extra = append(extra, y)
 		}
 	}
 	return pairs, extra
 }
 
-// near reports whether two conversations are between the same hosts, and about the
-// same service.
-func (c *Conversation) near(d *Conversation) bool {
-	if c.Ends[0].Addr() != d.Ends[0].Addr() || c.Ends[1].Addr() != d.Ends[1].Addr() {
-		return false
+// service names the conversation by its hosts and what the first asks the second for.
+func (c *Conversation) service() string {
+	to := c.Ends[1]
+	if c.Proto == Echo {
+		to = netip.AddrPortFrom(to.Addr(), 0) // an identifier is drawn, too
 	}
-	return c.Proto == Echo || c.Ends[1].Port() == d.Ends[1].Port()
+	return fmt.Sprintf("%v %v > %v", c.Proto, c.Ends[0].Addr(), to)
 }
 
 // beginning is what the opener says first.
