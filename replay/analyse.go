@@ -282,7 +282,8 @@ func (a *analyser) frame(f *Frame) {
 		return
 	}
 	switch {
-	case d.TCP != nil && f.Copy: // brings nothing
+	case d.TCP != nil && f.Copy && !d.TCP.Flags.Has(pcap.FIN):
+		// It brings nothing. Not so a FIN's, to a stack that keeps none that comes beyond a gap.
 	case d.TCP != nil:
 		a.tcp(d, f, whole, bad)
 	case d.UDP != nil:

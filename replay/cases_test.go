@@ -159,6 +159,14 @@ func TestCases(t *testing.T) {
 			k.talk()
 			k.close(0)
 		}), ""},
+		{"a handshake captured out of order", one(func(k *conn) {
+			k.say(0, seg{flags: "S-", options: mss})
+			k.got[0] = k.next[1] + 1
+			k.say(0, seg{})
+			k.say(1, seg{flags: "S", options: mss})
+			k.talk()
+			k.close(0)
+		}), ""},
 		{"sent again, cut otherwise", one(func(k *conn) {
 			k.open()
 			k.say(0, seg{data: letters(1000)})

@@ -142,6 +142,11 @@ func (c *Conversation) segment(from int, d *pcap.Decoded, f *Frame, whole []byte
 	}
 	if d.TCP.Flags.Has(pcap.SYN) && s.syn == nil && (!s.known || d.TCP.Seq == s.isn) {
 		s.isn, s.known, s.syn = d.TCP.Seq, true, &d.TCP.Options
+		for _, x := range peer.segments { // captured before what they acknowledge
+			if x.ack < 0 && x.Flags.Has(pcap.ACK) && x.Ack == s.isn+1 {
+				x.ack = 1
+			}
+		}
 	}
 	if !s.known && !d.TCP.Flags.Has(pcap.RST) {
 		// In the middle: numbers start where they are met.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -138,11 +137,23 @@ func (k *talker) after(wait time.Duration, f func()) {
 	k.mu.Lock()
 }
 
-// refuses reports whether the next datagrams find the port of end closed: the first that
-// it says to them is that.
+// refuses reports whether the next datagram finds the port of end closed: it is answered
+// with that, or all of those that follow are.
 func refuses(next []*Datagram, end int) bool {
-	i := slices.IndexFunc(next, func(d *Datagram) bool { return d.From == end })
-	return i > 0 && next[i].Unreachable
+	came, errors := 0, 0
+	for i, d := range next {
+		switch {
+		case d.From == end && !d.Unreachable:
+			return false
+		case d.From == end && i == 1:
+			return true
+		case d.From == end && !d.copy:
+			errors++
+		case d.From != end && !d.lost:
+			came++
+		}
+	}
+	return came > 0 && errors >= came
 }
 
 func (k *talker) send(tk *talk, d *Datagram) {
