@@ -283,10 +283,6 @@ func (f *Frame) fate(p *pcap.Packet) (copies int, gap time.Duration) {
 	return copies, gap
 }
 
-// part reports whether the capture is only a part of what there was: it is cut, or
-// has frames of which so little was captured that nobody can tell whose they are.
-func (c *Capture) part() bool { return c.Cut != nil || c.short > 0 }
-
 // start is when the clock of a replay starts, so that the first frame that has a
 // time is played at the instant of its capture: what applications say of the date is
 // then as in the capture. It is zero if the capture does not tell.

@@ -67,9 +67,12 @@ func (d *differ) run() {
 		d.diverge(&Divergence{Kind: "unexpected", Offset: -1, From: c.Ends[0], To: c.Ends[1],
 			Text: fmt.Sprintf("%v is not in %s", c, d.a.Capture.Name)}, 0, c, c.First)
 	}
-	for _, c := range []*Capture{d.a.Capture, d.b.Capture} {
-		if c.Cut != nil {
-			r.note("%v", c.Cut)
+	for _, a := range []*Analysis{d.a, d.b} {
+		if a.Capture.Cut != nil {
+			r.note("%v", a.Capture.Cut)
+		}
+		if s := a.leftOut(); s != "" {
+			r.note("%s: not compared, in no conversation: %s", a.Capture.Name, s)
 		}
 	}
 	for _, s := range d.b.Capture.Skipped { // of the first, the report says it anyway
@@ -85,7 +88,7 @@ func (d *differ) run() {
 			r.note("mask %s covers nothing in %s", m.name, d.a.Capture.Name)
 		}
 	}
-	part := d.a.Capture.part() || d.b.Capture.part()
+	part := d.a.part() || d.b.part()
 	switch {
 	case len(r.Divergences) > 0:
 		r.Verdict = Diverged

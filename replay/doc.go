@@ -176,7 +176,9 @@
 // where it is in the capture and in the replay, the frames around it in both, side by
 // side, 32 bytes with those that differ marked, what stands there if it is HTTP, TLS
 // or DNS, and a hint where a cause is known. Divergences that follow may be
-// consequences and are listed in short.
+// consequences and are listed in short. Frames in no conversation, of other protocols,
+// say, are counted in a note, but for what every capture has: ARP, neighbour discovery,
+// and what goes to everybody.
 //
 // [Diff] compares two captures in the same way, without playing.
 //

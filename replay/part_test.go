@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -18,6 +19,13 @@ func TestPartOfACapture(t *testing.T) {
 	}{
 		{"whole", func(c *craft) {}, "same: "},
 		{"cut", func(c *craft) { c.file.Truncate(c.file.Len() - 1) }, "note: cut: cut: "},
+		{"a fragment of 40 bytes", func(c *craft) {
+			c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte(letters(2000)), 1500)
+			b := c.file.Bytes()
+			length := len(b) - (14 + 20 + 8 + 2000 - 1480) // of the second
+			binary.LittleEndian.PutUint32(b[length-8:], 40)
+			c.file.Truncate(length + 40)
+		}, "in no conversation: fragment captured short 1, fragment of a datagram that is not whole 1"},
 		{"a frame of 20 bytes", func(c *craft) {
 			b := c.file.Bytes()
 			length := len(b) - 54 // of the last frame, an acknowledgement
@@ -50,5 +58,28 @@ func TestPartOfACapture(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLeftOut has the report say what no conversation has, besides what every capture has.
+func TestLeftOut(t *testing.T) {
+	write := func() *replay.Analysis {
+		c := newCraft(t)
+		one(func(k *conn) { k.open(); k.talk(); k.close(0) })(c)
+		for range 2 {
+			c.packet(netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), 132, []byte("SCTP, say"), 0, 1500)
+		}
+		c.udp("10.0.0.1:5353", "224.0.0.251:5353", []byte("who?"), 1500)
+		return c.analysis("capture")
+	}
+	if s := text(t, run(t, write(), "10.0.0.2")); !strings.Contains(s, "\nnote: not replayed, in no conversation: IP protocol 132 2\n") {
+		t.Errorf("replayed:\n%s", s)
+	}
+	r, err := replay.Diff(write(), write(), replay.DiffOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := text(t, r); strings.Count(s, "\nnote: capture: not compared, in no conversation: IP protocol 132 2") != 2 {
+		t.Errorf("compared:\n%s", s)
 	}
 }

@@ -224,12 +224,15 @@ func (r *Report) finish(e *engine, err error) {
 	if r.Capture.Cut != nil {
 		r.note("%v", r.Capture.Cut)
 	}
+	if s := e.a.leftOut(); s != "" {
+		r.note("not replayed, in no conversation: %s", s)
+	}
 	switch {
 	case err != nil && !errors.Is(err, net.ErrClosed):
 		r.Verdict, r.Err = HarnessFailed, err
 	case len(r.Divergences) > 0:
 		r.Verdict = Diverged
-	case played == 0 || (len(r.Unplayable) > 0 || r.Capture.part()) && !r.partialOK || same < played:
+	case played == 0 || (len(r.Unplayable) > 0 || e.a.part()) && !r.partialOK || same < played:
 		r.Verdict = Partial
 	default:
 		r.Verdict = Same
