@@ -42,7 +42,7 @@ const (
 // Errors of [Run] that are the caller's. Compare with [errors.Is].
 var (
 	ErrNoLive     = errors.New("no live address")
-	ErrNotInThere = errors.New("live address not in the capture")
+	ErrNotInThere = errors.New("address not in the capture")
 )
 
 // App is the application of a live side. It is called when the world starts,
