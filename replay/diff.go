@@ -18,11 +18,12 @@ type DiffOptions struct {
 }
 
 // Diff compares what two captures hold: the streams and datagrams of their
-// conversations, how TCP connections open and close. Conversations belong together
-// that have the same ends, or the same hosts and the same port of the second end, in
-// order; those first whose opener says the same first. Order is judged in each direction by itself, and not
-// between conversations. The report calls the first capture expected and the
-// second actual. What is of no consequence is normalised as in a replay.
+// conversations, what TCP sends again as something else, how its connections open and
+// close. Conversations belong together that have the same ends, or the same hosts and the
+// same port of the second end, in order; those first whose opener says the same first.
+// Order is judged in each direction by itself, and not between conversations. The report
+// calls the first capture expected and the second actual. What is of no consequence is
+// normalised as in a replay.
 //
 // A conversation that is not whole in one of the two cannot be compared.
 func Diff(expected, actual *Analysis, o DiffOptions) (*Report, error) {
@@ -231,9 +232,28 @@ func (d *differ) streams(p *Played, other *Conversation, end int) {
 	case a.FIN != b.FIN:
 		x.Kind, x.Offset, x.Text = "closed", -1, fmt.Sprintf("%v closes (FIN) in %s only", c.Ends[end], d.which(b.FIN))
 	default:
+		d.contradictions(c, other, end)
 		return
 	}
 	d.diverge(x, end, other, b.frameOf(at))
+}
+
+// contradictions compares where an end says other bytes than before when it sends them
+// again.
+func (d *differ) contradictions(c, other *Conversation, end int) {
+	at, frame := c.Streams[end].contradiction()
+	otherAt, otherFrame := other.Streams[end].contradiction()
+	if at == otherAt {
+		return
+	}
+	second := at < 0 || otherAt >= 0 && otherAt < at
+	if second {
+		at, frame = otherAt, 0
+	} else {
+		otherFrame = 0
+	}
+	d.diverge(&Divergence{Kind: "bytes", Conversation: c, Offset: at, Frame: frame,
+		Text: fmt.Sprintf("byte %d differs where it is sent again, in %s only", at, d.which(second))}, end, other, otherFrame)
 }
 
 // which names one of the two files.

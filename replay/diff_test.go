@@ -69,6 +69,37 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestDiffOfBytesSentAgain compares connections in which a segment is sent twice.
+func TestDiffOfBytesSentAgain(t *testing.T) {
+	write := func(again string) *replay.Analysis {
+		c := newCraft(t)
+		one(func(k *conn) {
+			k.open()
+			k.say(0, seg{flags: "P", data: "what is it?\n"})
+			k.say(0, seg{flags: "P", data: again, back: 12})
+			k.talk()
+			k.say(0, seg{back: 1, data: "X"}) // a keepalive
+			k.close(0)
+		})(c)
+		return c.analysis("again " + again[:1])
+	}
+	for _, x := range []struct{ first, second, says string }{
+		{"what is it?\n", "what is it?\n", ""},
+		{"What is it?\n", "What is it?\n", ""},
+		{"what is it?\n", "What is it?\n", "byte 0 differs where it is sent again, in again W only"},
+		{"What is it?\n", "what is it?\n", "byte 0 differs where it is sent again, in again W only"},
+		{"Whet is it?\n", "whet is it?\n", "byte 0 differs where it is sent again, in again W only"},
+	} {
+		r, err := replay.Diff(write(x.first), write(x.second), replay.DiffOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := text(t, r); (r.Verdict == replay.Same) != (x.says == "") || !strings.Contains(s, "first divergence: "+x.says) && x.says != "" {
+			t.Errorf("%q, %q: want %q:\n%s", x.first, x.second, x.says, s)
+		}
+	}
+}
+
 // TestDiffOfSharedPorts compares connections that draw each other's ports.
 func TestDiffOfSharedPorts(t *testing.T) {
 	write := func(questions map[int]int, order ...int) *replay.Analysis {

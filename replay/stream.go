@@ -329,6 +329,25 @@ func (c *Conversation) finishTCP() {
 	}
 }
 
+// contradiction returns the first byte that is sent again as another than before, and the
+// frame that does so; -1 if there is none. The one byte of a keepalive or window probe may
+// be any.
+func (s *Stream) contradiction() (offset int64, frame int) {
+	offset = -1
+	for _, x := range s.segments {
+		at := x.seq - 1
+		if x.bad || x.len <= 1 || at < 0 || at >= int64(len(s.Data)) || x.Flags.Has(pcap.SYN) || x.Flags.Has(pcap.RST) {
+			continue
+		}
+		said := x.packet[len(x.packet)-x.len:]
+		n := min(len(said), len(s.Data[at:]))
+		if same := firstDifference(said[:n], s.Data[at:]); same < n && (offset < 0 || at+int64(same) < offset) {
+			offset, frame = at+int64(same), x.frame.Number
+		}
+	}
+	return offset, frame
+}
+
 // beyond returns where the stream goes on behind a gap at end, and in which frame; -1 if
 // it does not. The n-th of its chunks is the first there.
 func (s *Stream) beyond(n int, end int64) (at int64, frame int) {
