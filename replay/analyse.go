@@ -56,10 +56,10 @@ type Conversation struct {
 type Datagram struct {
 	From        int // the end that sent it: 0 or 1
 	Payload     []byte
-	Seq         uint16 // of an echo message
-	Unreachable bool   // an ICMP error: the port of the end that sent it is closed
-	Frame       int    // number of its (first) frame
-	At          time.Duration
+	Seq         uint16        // of an echo message
+	Unreachable bool          // an ICMP error: the port of the end that sent it is closed
+	Frame       int           // number of its (first) frame
+	At          time.Duration // never before the one before it
 
 	frames []*Frame // one, or its fragments
 	ip     *pcap.IP
@@ -432,6 +432,9 @@ func (a *analyser) unreachable(d *pcap.Decoded, f *Frame) {
 // add appends a datagram that was decoded from frames.
 func (c *Conversation) add(dg *Datagram, d *pcap.Decoded, frames []*Frame) {
 	dg.frames, dg.ip, dg.Frame, dg.At = frames, d.IP, frames[0].Number, frames[0].At
+	if n := len(c.Datagrams); n > 0 {
+		dg.At = max(dg.At, c.Datagrams[n-1].At) // its first fragment may have come long before the others
+	}
 	for _, f := range frames {
 		dg.lost = dg.lost || f.Lost
 		dg.copy = dg.copy || f.Copy
