@@ -131,6 +131,11 @@ func (t *tester) run(ctx context.Context, dirs []string, filter string) error {
 	}
 	var junit *os.File
 	if t.junit != "" { // before the work, so that it is not done in vain
+		for _, file := range slices.Concat(paths, captures) {
+			if sameFile(file, t.junit) {
+				return usage("test: --junit %s is a regression's file: give another", t.junit)
+			}
+		}
 		if junit, err = os.Create(t.junit); err != nil {
 			return fmt.Errorf("--junit: %w", err)
 		}
