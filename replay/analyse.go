@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
@@ -55,10 +56,10 @@ type Conversation struct {
 type Datagram struct {
 	From        int // the end that sent it: 0 or 1
 	Payload     []byte
-	Seq         uint16 // of an echo message
-	Unreachable bool   // an ICMP error: the port of the end that sent it is closed
-	Frame       int    // number of its (first) frame
-	At          time.Duration
+	Seq         uint16        // of an echo message
+	Unreachable bool          // an ICMP error: the port of the end that sent it is closed
+	Frame       int           // number of its (first) frame
+	At          time.Duration // never before the one before it
 
 	frames []*Frame // one, or its fragments
 	ip     *pcap.IP
@@ -106,7 +107,36 @@ type Analysis struct {
 	Conversations []*Conversation // likewise
 	// Ignored counts the frames that are part of no conversation, by reason.
 	Ignored []Skip
+
+	short bool // some of these are captured too short
 }
+
+// part reports whether the capture is only a part of what there was: it is cut, or has
+// frames of which so little was captured that nobody can tell what they say, or to whom.
+func (a *Analysis) part() bool { return a.Capture.Cut != nil || a.Capture.short > 0 || a.short }
+
+// leftOut says which frames of no conversation, and how many, are left out of what is
+// done with the rest; "" for none. How hosts find each other, and what they tell
+// everybody, is not worth a word.
+func (a *Analysis) leftOut() string {
+	var all []Count
+	for _, s := range a.Ignored {
+		if !slices.Contains(everyday, s.Reason) {
+			all = append(all, Count{s.Reason, s.Frames})
+		}
+	}
+	return counts(all)
+}
+
+// Reasons of frames that are in every capture.
+const (
+	isARP       = "ARP"
+	isND        = "neighbour discovery"
+	fromNobody  = "from an unspecified, multicast or broadcast address"
+	toEverybody = "to a multicast or broadcast address"
+)
+
+var everyday = []string{isARP, isND, fromNobody, toEverybody}
 
 // Endpoint returns the endpoint with an address, or nil.
 func (a *Analysis) Endpoint(addr netip.Addr) *Endpoint {
@@ -245,13 +275,13 @@ func (a *analyser) endpoint(addr netip.Addr, mac vswitch.MAC) *Endpoint {
 func (a *analyser) frame(f *Frame) {
 	switch {
 	case f.ARP != nil:
-		a.ignore("ARP", f)
+		a.ignore(isARP, f)
 		return
 	case f.IP == nil:
 		a.ignore(f.notIP(), f)
 		return
 	case f.IP.Src.IsUnspecified() || !isHost(f.IP.Src):
-		a.ignore("from an unspecified, multicast or broadcast address", f)
+		a.ignore(fromNobody, f)
 		return
 	}
 	e := a.endpoint(f.IP.Src, f.Src)
@@ -260,7 +290,7 @@ func (a *analyser) frame(f *Frame) {
 	// Programs that make packets leave the destination's MAC at the broadcast
 	// address; a directed broadcast (RFC 919) has it too, and never answers.
 	if !isHost(f.IP.Dst) || f.Dst.IsGroup() && f.TCP == nil && a.sums[f.IP.Dst] == nil {
-		a.ignore("to a multicast or broadcast address", f)
+		a.ignore(toEverybody, f)
 		return
 	}
 	a.endpoint(f.IP.Dst, f.Dst)
@@ -268,6 +298,7 @@ func (a *analyser) frame(f *Frame) {
 	if f.IP.IsFragment() {
 		if f.Missing > 0 {
 			a.ignore("fragment captured short", f)
+			a.short = true
 			return
 		}
 		p := a.parts.add(f.IP, f.Data[f.IP.Offset+f.IP.HeaderLen:f.PayloadOffset+len(f.Payload)], f)
@@ -282,7 +313,8 @@ func (a *analyser) frame(f *Frame) {
 		return
 	}
 	switch {
-	case d.TCP != nil && f.Copy: // brings nothing
+	case d.TCP != nil && f.Copy && !d.TCP.Flags.Has(pcap.FIN):
+		// It brings nothing. Not so a FIN's, to a stack that keeps none that comes beyond a gap.
 	case d.TCP != nil:
 		a.tcp(d, f, whole, bad)
 	case d.UDP != nil:
@@ -294,7 +326,7 @@ func (a *analyser) frame(f *Frame) {
 	case d.ICMP != nil && isTooBig(d.ICMP) && !f.IP.IsFragment():
 		a.tooBig(d, f)
 	case d.ICMP != nil && d.ICMP.Version == 6 && d.ICMP.Type >= 133 && d.ICMP.Type <= 137:
-		a.ignore("neighbour discovery", f)
+		a.ignore(isND, f)
 	case d.ICMP != nil:
 		a.ignore("other ICMP", f)
 	default:
@@ -400,6 +432,9 @@ func (a *analyser) unreachable(d *pcap.Decoded, f *Frame) {
 // add appends a datagram that was decoded from frames.
 func (c *Conversation) add(dg *Datagram, d *pcap.Decoded, frames []*Frame) {
 	dg.frames, dg.ip, dg.Frame, dg.At = frames, d.IP, frames[0].Number, frames[0].At
+	if n := len(c.Datagrams); n > 0 {
+		dg.At = max(dg.At, c.Datagrams[n-1].At) // its first fragment may have come long before the others
+	}
 	for _, f := range frames {
 		dg.lost = dg.lost || f.Lost
 		dg.copy = dg.copy || f.Copy

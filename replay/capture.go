@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
@@ -54,6 +55,7 @@ type Capture struct {
 	// Meta is what a recording of this program says of its run; nil for others.
 	Meta *pcap.Meta
 
+	short    int // frames that were skipped because they are captured too short
 	copies   []*Frame
 	clock    time.Time     // the latest stamp since the clock was last set
 	clockAt  time.Duration // what that is in Frame.At
@@ -145,6 +147,9 @@ func (c *Capture) add(p *pcap.Packet) bool {
 	}
 	if reason := f.decode(p); reason != "" {
 		c.skip(reason, p.Number)
+		if strings.HasPrefix(reason, tooShort) {
+			c.short++
+		}
 		return false
 	}
 	switch p.FCS() {
@@ -163,6 +168,10 @@ func (c *Capture) add(p *pcap.Packet) bool {
 	return true
 }
 
+// tooShort begins the reason of a frame that is skipped because the capture has not
+// enough of it.
+const tooShort = "captured too short: "
+
 // decode decodes the frame of a packet, or says why it cannot be used.
 func (f *Frame) decode(p *pcap.Packet) string {
 	if !pcap.Decodes(f.LinkType) {
@@ -176,7 +185,7 @@ func (f *Frame) decode(p *pcap.Packet) string {
 	case f.Problem == "":
 		return ""
 	case len(f.Data) < f.OrigLen:
-		return "captured too short: " + f.Problem
+		return tooShort + f.Problem
 	}
 	return "damaged: " + f.Problem
 }

@@ -70,6 +70,31 @@ func TestCases(t *testing.T) {
 			}
 			c.udp("10.0.0.2:53", "10.0.0.1:1001", []byte("answer"), 1500)
 		}, ""},
+		{"a closed port", func(c *craft) {
+			for range 3 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("question"))
+			}
+		}, ""},
+		{"a closed port, asked twice at once", func(c *craft) {
+			for range 2 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+			}
+			for range 2 {
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("question"))
+			}
+		}, ""},
+		{"a port that is closed after an answer", func(c *craft) {
+			c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("question"), 1500)
+			c.udp("10.0.0.2:53", "10.0.0.1:1001", []byte("answer"), 1500)
+			c.wait(ms)
+			for range 2 {
+				c.udp("10.0.0.1:1001", "10.0.0.2:53", []byte("another"), 1500)
+			}
+			for range 2 {
+				c.closed("10.0.0.1:1001", "10.0.0.2:53", []byte("another"))
+			}
+		}, ""},
 		{"what follows a reset", one(func(k *conn) {
 			k.open()
 			k.say(0, seg{flags: "R-"})
@@ -95,6 +120,18 @@ func TestCases(t *testing.T) {
 			k.say(0, seg{})
 			k.close(0)
 		}), "bytes 12..111 that 10.0.0.1:1001 sent were acknowledged (frame 8) and are not in the capture"},
+		{"bytes that were not captured, nor acknowledged", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(1, seg{data: letters(100), unseen: true})
+			k.say(1, seg{flags: "P", data: "thanks"})
+		}), "bytes 12..111 that 10.0.0.2:80 sent are not in the capture (frame 8 follows them)"},
+		{"the same before a FIN", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(0, seg{data: letters(100), unseen: true})
+			k.say(0, seg{flags: "F"})
+		}), "bytes 12..111 that 10.0.0.1:1001 sent are not in the capture (frame 8 follows them)"},
 		{"data on the SYN", one(func(k *conn) {
 			k.say(0, seg{flags: "S-", data: "early"})
 			k.say(1, seg{flags: "S"})
@@ -119,6 +156,14 @@ func TestCases(t *testing.T) {
 			k.wait(time.Second)
 			k.say(1, seg{flags: "S", options: mss, back: 1})
 			k.say(0, seg{})
+			k.talk()
+			k.close(0)
+		}), ""},
+		{"a handshake captured out of order", one(func(k *conn) {
+			k.say(0, seg{flags: "S-", options: mss})
+			k.got[0] = k.next[1] + 1
+			k.say(0, seg{})
+			k.say(1, seg{flags: "S", options: mss})
 			k.talk()
 			k.close(0)
 		}), ""},
@@ -158,6 +203,16 @@ func TestCases(t *testing.T) {
 			k.say(1, seg{flags: "P", data: "ok"})
 			k.say(0, seg{})
 			k.close(0)
+		}), ""},
+		{"lost before it was captured, and never sent again", one(func(k *conn) {
+			k.open()
+			k.talk()
+			k.say(0, seg{data: letters(1000), unseen: true, lost: true})
+			for range 2 {
+				k.say(0, seg{data: letters(1000)})
+				k.say(1, seg{})
+			}
+			k.say(0, seg{flags: "R", back: 3000})
 		}), ""},
 		{"zero window and probes", one(func(k *conn) {
 			k.open()

@@ -99,10 +99,25 @@ func macOf(a netip.Addr) vswitch.MAC {
 // udp adds a datagram.
 func (c *craft) udp(from, to string, payload []byte, mtu int) {
 	f, t := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
-	h := binary.BigEndian.AppendUint16(nil, f.Port())
-	h = binary.BigEndian.AppendUint16(h, t.Port())
+	c.packet(f.Addr(), t.Addr(), pcap.ProtoUDP, datagram(f, t, payload), 0, mtu)
+}
+
+// datagram is a UDP header, without a checksum, and what follows it.
+func datagram(from, to netip.AddrPort, payload []byte) []byte {
+	h := binary.BigEndian.AppendUint16(nil, from.Port())
+	h = binary.BigEndian.AppendUint16(h, to.Port())
 	h = binary.BigEndian.AppendUint16(h, uint16(8+len(payload)))
-	c.packet(f.Addr(), t.Addr(), pcap.ProtoUDP, append(append(h, 0, 0), payload...), 0, mtu)
+	return append(append(h, 0, 0), payload...)
+}
+
+// closed adds the ICMP error that a datagram's port is closed: of to, about from's.
+func (c *craft) closed(from, to string, payload []byte) {
+	f, t := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	quote, err := pcap.BuildIP(macOf(t.Addr()), macOf(f.Addr()), f.Addr(), t.Addr(), pcap.ProtoUDP, 64, datagram(f, t, payload))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.packet(t.Addr(), f.Addr(), pcap.ProtoICMP, append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, quote[14:]...), 0, 1500)
 }
 
 func (c *craft) analysis(name string) *replay.Analysis {

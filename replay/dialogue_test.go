@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/vnreplay/vnreplay/apps"
+	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	vswitch "github.com/vnreplay/vnreplay/switch"
 	"github.com/vnreplay/vnreplay/vnetif"
@@ -257,4 +258,31 @@ func TestDialogues(t *testing.T) {
 			rt.Fatalf("byte %d of port %d changed:\n%s", d.changed, d.port, about(r))
 		}
 	})
+}
+
+// TestCopyOfAFIN replays a connection whose FIN came twice, first beyond a gap: gVisor
+// takes no notice of that one, so what the server says then waits for the second.
+func TestCopyOfAFIN(t *testing.T) {
+	ds := dialogues{all: []*dialogue{{port: 8000, turns: []speech{{0, 11000, 1460, 0}}, end: "half close", changed: -1}}}
+	p := pair{name: "copy", client: ds.client, server: ds.server}
+	n := 0
+	p.fault = func(f *vswitch.Frame) (v vswitch.Verdict) {
+		d := pcap.Decode(f.Data)
+		switch {
+		case d.TCP == nil || d.TCP.DstPort != 8000:
+		case d.TCP.Flags.Has(pcap.FIN):
+			v.Copies, v.Gap = 1, ms
+		case len(d.Payload) > 0:
+			n++
+			v.Drop = n == 5
+		}
+		return v
+	}
+	a := record(t, p, 1)
+	for side, addr := range []string{clientAddr, serverAddr} {
+		r := run(t, a, addr, func(o *replay.Options) { o.Live[0].App = []func() replay.App{ds.client, ds.server}[side]() })
+		if r.Verdict != replay.Same {
+			t.Errorf("%s live:\n%s\n%s", addr, text(t, r), ofConversation(a, r))
+		}
+	}
 }

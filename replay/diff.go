@@ -1,9 +1,9 @@
 package replay
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -12,17 +12,18 @@ import (
 type DiffOptions struct {
 	// Masks leave parts out of the comparison.
 	Masks []*Mask
-	// AllowPartial accepts conversations that cannot be compared; the verdict is
-	// otherwise [Partial].
+	// AllowPartial accepts conversations that cannot be compared, captures that are cut,
+	// and frames captured too short; the verdict is otherwise [Partial].
 	AllowPartial bool
 }
 
 // Diff compares what two captures hold: the streams and datagrams of their
-// conversations, how TCP connections open and close. Conversations belong together
-// that have the same ends, else those of the same hosts and the same port of the
-// second end, in order. Order is judged in each direction by itself, and not
-// between conversations. The report calls the first capture expected and the
-// second actual. What is of no consequence is normalised as in a replay.
+// conversations, what TCP sends again as something else, how its connections open and
+// close. Conversations belong together that have the same ends, or the same hosts and the
+// same port of the second end, in order; those first whose opener says the same first.
+// Order is judged in each direction by itself, and not between conversations. The report
+// calls the first capture expected and the second actual. What is of no consequence is
+// normalised as in a replay.
 //
 // A conversation that is not whole in one of the two cannot be compared.
 func Diff(expected, actual *Analysis, o DiffOptions) (*Report, error) {
@@ -67,13 +68,16 @@ func (d *differ) run() {
 		d.diverge(&Divergence{Kind: "unexpected", Offset: -1, From: c.Ends[0], To: c.Ends[1],
 			Text: fmt.Sprintf("%v is not in %s", c, d.a.Capture.Name)}, 0, c, c.First)
 	}
-	for _, c := range []*Capture{d.a.Capture, d.b.Capture} {
-		if c.Cut != nil {
-			r.note("%v", c.Cut)
+	for _, a := range []*Analysis{d.a, d.b} {
+		if a.Capture.Cut != nil {
+			r.note("%v", a.Capture.Cut)
 		}
-		for _, s := range c.Skipped {
-			r.note("%s: %s (the first is %d) left out: %s", c.Name, count(s.Frames, "frame"), s.First, s.Reason)
+		if s := a.leftOut(); s != "" {
+			r.note("%s: not compared, in no conversation: %s", a.Capture.Name, s)
 		}
+	}
+	for _, s := range d.b.Capture.Skipped { // of the first, the report says it anyway
+		r.note("%s: not usable: %v", d.b.Capture.Name, s)
 	}
 	// What is first in the first file; then what only the second has.
 	slices.SortStableFunc(r.Divergences, func(x, y *Divergence) int {
@@ -85,11 +89,11 @@ func (d *differ) run() {
 			r.note("mask %s covers nothing in %s", m.name, d.a.Capture.Name)
 		}
 	}
-	cut := d.a.Capture.Cut != nil || d.b.Capture.Cut != nil
+	part := d.a.part() || d.b.part()
 	switch {
 	case len(r.Divergences) > 0:
 		r.Verdict = Diverged
-	case (len(r.Unplayable) > 0 || cut || len(r.Conversations) == 0) && !r.partialOK:
+	case (len(r.Unplayable) > 0 || part || len(r.Conversations) == 0) && !r.partialOK:
 		r.Verdict = Partial
 	}
 }
@@ -104,51 +108,49 @@ func btoi(b bool) int {
 	return 0
 }
 
-// pairUp finds for each conversation of a its counterpart in b, and what is left.
+// pairUp finds for each conversation of a its counterpart in b, and what is left. Ports
+// that a system draws may be another conversation's in the second file, so what the opener
+// says first counts for more than these.
 func pairUp(a, b []*Conversation) (pairs []*Conversation, extra []*Conversation) {
 	pairs = make([]*Conversation, len(a))
-	taken := map[*Conversation]bool{}
-	byEnds := map[string][]*Conversation{}
-	for _, y := range b {
-		byEnds[y.String()] = append(byEnds[y.String()], y)
+	taken := make([]bool, len(b))
+	begun := func(key func(*Conversation) string) func(*Conversation) string {
+		return func(c *Conversation) string { return key(c) + " " + string(c.beginning()) }
 	}
-	for i, x := range a {
-		if same := byEnds[x.String()]; len(same) > 0 {
-			pairs[i], taken[same[0]] = same[0], true
-			byEnds[x.String()] = same[1:]
-		}
-	}
-	for _, alike := range []func(x, y *Conversation) bool{
-		func(x, y *Conversation) bool { return x.near(y) && bytes.Equal(x.beginning(), y.beginning()) },
-		(*Conversation).near,
+	for _, key := range []func(*Conversation) string{
+		begun((*Conversation).String), begun((*Conversation).service), (*Conversation).String, (*Conversation).service,
 	} {
+		left := map[string][]int{}
+		for i, y := range b {
+			if !taken[i] {
+				left[key(y)] = append(left[key(y)], i)
+			}
+		}
 		for i, x := range a {
 			if pairs[i] != nil {
 				continue
 			}
-			for _, y := range b {
-				if !taken[y] && x.Proto == y.Proto && alike(x, y) {
-					pairs[i], taken[y] = y, true
-					break
-				}
+			if k := key(x); len(left[k]) > 0 {
+				at := left[k][0]
+				pairs[i], taken[at], left[k] = b[at], true, left[k][1:]
 			}
 		}
 	}
-	for _, y := range b {
-		if !taken[y] {
+	for i, y := range b {
+		if !taken[i] {
 			extra = append(extra, y)
 		}
 	}
 	return pairs, extra
 }
 
-// near reports whether two conversations are between the same hosts, and about the
-// same service.
-func (c *Conversation) near(d *Conversation) bool {
-	if c.Ends[0].Addr() != d.Ends[0].Addr() || c.Ends[1].Addr() != d.Ends[1].Addr() {
-		return false
+// service names the conversation by its hosts and what the first asks the second for.
+func (c *Conversation) service() string {
+	to := c.Ends[1]
+	if c.Proto == Echo {
+		to = netip.AddrPortFrom(to.Addr(), 0) // an identifier is drawn, too
 	}
-	return c.Proto == Echo || c.Ends[1].Port() == d.Ends[1].Port()
+	return fmt.Sprintf("%v %v > %v", c.Proto, c.Ends[0].Addr(), to)
 }
 
 // beginning is what the opener says first.
@@ -230,9 +232,28 @@ func (d *differ) streams(p *Played, other *Conversation, end int) {
 	case a.FIN != b.FIN:
 		x.Kind, x.Offset, x.Text = "closed", -1, fmt.Sprintf("%v closes (FIN) in %s only", c.Ends[end], d.which(b.FIN))
 	default:
+		d.contradictions(c, other, end)
 		return
 	}
 	d.diverge(x, end, other, b.frameOf(at))
+}
+
+// contradictions compares where an end says other bytes than before when it sends them
+// again.
+func (d *differ) contradictions(c, other *Conversation, end int) {
+	at, frame := c.Streams[end].contradiction()
+	otherAt, otherFrame := other.Streams[end].contradiction()
+	if at == otherAt {
+		return
+	}
+	second := at < 0 || otherAt >= 0 && otherAt < at
+	if second {
+		at, frame = otherAt, 0
+	} else {
+		otherFrame = 0
+	}
+	d.diverge(&Divergence{Kind: "bytes", Conversation: c, Offset: at, Frame: frame,
+		Text: fmt.Sprintf("byte %d differs where it is sent again, in %s only", at, d.which(second))}, end, other, otherFrame)
 }
 
 // which names one of the two files.

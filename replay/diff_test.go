@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -63,6 +64,72 @@ func TestDiff(t *testing.T) {
 			}
 			if s := text(t, r); !strings.Contains(s, m.want) || (r.Verdict == replay.Same) != m.same {
 				t.Errorf("want %q, same %v:\n%s", m.want, m.same, s)
+			}
+		})
+	}
+}
+
+// TestDiffOfBytesSentAgain compares connections in which a segment is sent twice.
+func TestDiffOfBytesSentAgain(t *testing.T) {
+	write := func(again string) *replay.Analysis {
+		c := newCraft(t)
+		one(func(k *conn) {
+			k.open()
+			k.say(0, seg{flags: "P", data: "what is it?\n"})
+			k.say(0, seg{flags: "P", data: again, back: 12})
+			k.talk()
+			k.say(0, seg{back: 1, data: "X"}) // a keepalive
+			k.close(0)
+		})(c)
+		return c.analysis("again " + again[:1])
+	}
+	for _, x := range []struct{ first, second, says string }{
+		{"what is it?\n", "what is it?\n", ""},
+		{"What is it?\n", "What is it?\n", ""},
+		{"what is it?\n", "What is it?\n", "byte 0 differs where it is sent again, in again W only"},
+		{"What is it?\n", "what is it?\n", "byte 0 differs where it is sent again, in again W only"},
+		{"Whet is it?\n", "whet is it?\n", "byte 0 differs where it is sent again, in again W only"},
+	} {
+		r, err := replay.Diff(write(x.first), write(x.second), replay.DiffOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := text(t, r); (r.Verdict == replay.Same) != (x.says == "") || !strings.Contains(s, "first divergence: "+x.says) && x.says != "" {
+			t.Errorf("%q, %q: want %q:\n%s", x.first, x.second, x.says, s)
+		}
+	}
+}
+
+// TestDiffOfSharedPorts compares connections that draw each other's ports.
+func TestDiffOfSharedPorts(t *testing.T) {
+	write := func(questions map[int]int, order ...int) *replay.Analysis {
+		c := newCraft(t)
+		for _, port := range order {
+			k := c.conn(fmt.Sprintf("10.0.0.1:%d", port), "10.0.0.2:80")
+			k.open()
+			k.ask(questions[port])
+		}
+		return c.analysis("ports")
+	}
+	first := write(map[int]int{1001: 1, 1002: 2, 1003: 3}, 1001, 1002, 1003)
+	for _, x := range []struct {
+		name   string
+		second *replay.Analysis
+		same   int
+	}{
+		{"the same ports", write(map[int]int{1001: 1, 1002: 2, 1003: 3}, 1001, 1002, 1003), 3},
+		{"in another order", write(map[int]int{1001: 1, 1002: 2, 1003: 3}, 1003, 1001, 1002), 3},
+		{"each other's ports", write(map[int]int{1001: 2, 1002: 3, 1003: 1}, 1001, 1002, 1003), 3},
+		{"some of the same ports", write(map[int]int{1002: 1, 1003: 2, 1004: 3}, 1002, 1003, 1004), 3},
+		{"a question that nobody asked", write(map[int]int{1001: 2, 1002: 3, 1003: 7}, 1001, 1002, 1003), 2},
+	} {
+		t.Run(strings.ReplaceAll(x.name, " ", "_"), func(t *testing.T) {
+			r, err := replay.Diff(first, x.second, replay.DiffOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if same, of, _, _ := r.Coverage(); same != x.same || of != 3 || (r.Verdict == replay.Same) != (same == 3) {
+				t.Errorf("want %d of 3:\n%s", x.same, text(t, r))
 			}
 		})
 	}

@@ -176,7 +176,9 @@
 // where it is in the capture and in the replay, the frames around it in both, side by
 // side, 32 bytes with those that differ marked, what stands there if it is HTTP, TLS
 // or DNS, and a hint where a cause is known. Divergences that follow may be
-// consequences and are listed in short.
+// consequences and are listed in short. Frames in no conversation, of other protocols,
+// say, are counted in a note, but for what every capture has: ARP, neighbour discovery,
+// and what goes to everybody.
 //
 // [Diff] compares two captures in the same way, without playing.
 //
@@ -190,8 +192,10 @@
 // # What a capture must have
 //
 // The SYN of a TCP connection, without data, the answer to it, and every byte that
-// was acknowledged; whole datagrams. Connections that were open when the capture
+// was acknowledged or that others follow, unless the receiver asks for it again; whole
+// datagrams. Connections that were open when the capture
 // began have none of the first. Otherwise [Conversation.Reason] says what is
 // missing. Frames with wrong checksums count only where nothing else brings
-// their bytes.
+// their bytes. A file that is cut, or has frames captured too short to tell whose they
+// are, is a part of what there was: the verdict is [Partial] at best.
 package replay

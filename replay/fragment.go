@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vnreplay/vnreplay/pcap"
 )
@@ -12,6 +13,9 @@ import (
 const (
 	maxDatagram    = 65535
 	maxReassembled = 1024 // datagrams in the making
+	// maxReassembly is how long the fragments of a capture wait for each other (RFC
+	// 8200, 4.5, and RFC 1122, 3.3.2): an identification comes again.
+	maxReassembly = time.Minute
 )
 
 // reassembler puts IP fragments together. The zero value is ready for use.
@@ -51,6 +55,11 @@ func (r *reassembler) add(ip *pcap.IP, body []byte, f *Frame) *partial {
 		return nil
 	}
 	p := r.open[key]
+	if p != nil && f != nil && f.At-p.frames[0].At > maxReassembly {
+		r.lost = append(r.lost, p.frames...)
+		r.forget(key)
+		p = nil
+	}
 	if p == nil {
 		if r.open == nil {
 			r.open = map[fragmentKey]*partial{}
@@ -86,11 +95,16 @@ func (r *reassembler) add(ip *pcap.IP, body []byte, f *Frame) *partial {
 		return nil
 	}
 	p.data = p.data[:p.total]
+	r.forget(key)
+	return p
+}
+
+// forget takes a datagram out of those in the making.
+func (r *reassembler) forget(key fragmentKey) {
 	delete(r.open, key)
 	if i := slices.Index(r.order, key); i >= 0 {
 		r.order = slices.Delete(r.order, i, i+1)
 	}
-	return p
 }
 
 // ranges is a set of half-open intervals of stream offsets, ordered and apart.

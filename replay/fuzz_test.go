@@ -47,6 +47,11 @@ func FuzzAnalyse(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	for _, gap := range []time.Duration{ms, time.Minute, time.Hour} {
+		c := newCraft(f)
+		c.splitAnswer(gap)
+		f.Add(c.file.Bytes())
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := analyse(b)
 		if a == nil {
@@ -61,6 +66,11 @@ func FuzzAnalyse(f *testing.F) {
 			}
 			if c.Proto == replay.TCP && (c.Streams[0] == nil || c.Streams[1] == nil) {
 				t.Fatalf("%v has no streams", c)
+			}
+			for j, d := range c.Datagrams {
+				if j > 0 && d.At < c.Datagrams[j-1].At {
+					t.Fatalf("%v: datagram %d is of %v, the one before of %v", c, j, d.At, c.Datagrams[j-1].At)
+				}
 			}
 		}
 	})

@@ -14,13 +14,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/vnetif"
 )
 
 // changed returns a copy of a capture in whose frame the payload byte at an
-// offset is changed. The checksum stays as it was.
-func changed(t rapid.TB, dir, name string, frame, offset int) *replay.Analysis {
+// offset is changed. The checksum stays as it was, unless it is to be filled in.
+func changed(t rapid.TB, dir, name string, frame, offset int, fill bool) *replay.Analysis {
 	t.Helper()
 	b, err := os.ReadFile(captures + name)
 	if err != nil {
@@ -32,8 +33,11 @@ func changed(t rapid.TB, dir, name string, frame, offset int) *replay.Analysis {
 	}
 	for _, f := range c.Frames {
 		if f.Number == frame {
-			at := bytes.Index(b, f.Data) + f.PayloadOffset + offset
-			b[at] ^= 0x20
+			data := b[bytes.Index(b, f.Data):][:len(f.Data)]
+			data[f.PayloadOffset+offset] ^= 0x20
+			if fill {
+				pcap.FillChecksum(f.IP, data[f.IP.Offset+f.IP.HeaderLen:f.IP.Offset+f.IP.TotalLen])
+			}
 		}
 	}
 	path := filepath.Join(dir, name)
@@ -51,7 +55,7 @@ func changed(t rapid.TB, dir, name string, frame, offset int) *replay.Analysis {
 // capture, and has the live side say what the original says.
 func TestChangedByteIsFound(t *testing.T) {
 	original := load(t, "01-http-get-100k.a.pcapng")
-	a := changed(t, t.TempDir(), "01-http-get-100k.a.pcapng", 10, 796) // the first frame after the header: stream offset 204
+	a := changed(t, t.TempDir(), "01-http-get-100k.a.pcapng", 10, 796, false) // the first frame after the header: stream offset 204
 	r := run(t, a, "10.77.0.2", func(o *replay.Options) { o.Live[0].From = original })
 	if r.Verdict != replay.Diverged || len(r.Divergences) != 1 || r.Divergences[0].Kind != "bytes" || r.Divergences[0].Offset != 1000 || r.Divergences[0].Frame != 10 {
 		t.Errorf("want a divergence at offset 1000 in frame 10")
@@ -59,8 +63,8 @@ func TestChangedByteIsFound(t *testing.T) {
 	golden(t, "changed.golden", text(t, r))
 }
 
-// TestEveryChangedByteIsFound does the same for any frame and byte, of TCP and
-// of UDP.
+// TestEveryChangedByteIsFound does the same for any frame and byte, of TCP, of UDP and
+// of pings, whether or not the checksum tells; and compares the two captures.
 func TestEveryChangedByteIsFound(t *testing.T) {
 	dir := t.TempDir()
 	type place struct {
@@ -73,11 +77,12 @@ func TestEveryChangedByteIsFound(t *testing.T) {
 	for _, f := range []struct{ name, live string }{
 		{"01-http-get-100k.a.pcapng", "10.77.0.2"}, {"10-interactive.a.pcapng", "10.77.0.1"}, {"13-http-ipv6.a.pcapng", "fd77::1"},
 		{"06-udp-echo-dns.a.pcapng", "10.77.0.2"}, {"06-udp-echo-dns.a.pcapng", "10.77.0.1"},
+		{"07-ping-frag.a.pcapng", "10.77.0.1"}, {"07-ping-frag.a.pcapng", "fd77::1"},
 	} {
 		a := load(t, f.name)
 		originals[f.name] = a
 		for _, fr := range a.Capture.Frames {
-			if fr.IP != nil && fr.IP.Src.String() == f.live && len(fr.Payload) > 0 && (fr.TCP != nil || fr.UDP != nil && !fr.IP.IsFragment()) {
+			if fr.IP != nil && fr.IP.Src.String() == f.live && len(fr.Payload) > 0 && (fr.TCP != nil || (fr.UDP != nil || fr.ICMP != nil && fr.ICMP.EchoRequest()) && !fr.IP.IsFragment()) {
 				p := place{f.name, f.live, fr.Number, len(fr.Payload), 0}
 				if fr.UDP != nil && fr.UDP.DstPort == 53 {
 					p.first = 2
@@ -89,13 +94,20 @@ func TestEveryChangedByteIsFound(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := rapid.SampledFrom(places).Draw(rt, "frame")
 		offset := rapid.IntRange(p.first, p.size-1).Draw(rt, "offset")
-		a := changed(rt, dir, p.file, p.frame, offset)
+		a := changed(rt, dir, p.file, p.frame, offset, rapid.Bool().Draw(rt, "checksum filled in"))
 		r := run(rt, a, p.live, func(o *replay.Options) { o.Live[0].From = originals[p.file] })
 		if r.Verdict != replay.Diverged {
 			rt.Fatalf("verdict %v", r.Verdict)
 		}
 		if d := r.Divergences[0]; d.Kind != "bytes" || d.Frame != p.frame || !bytes.Equal(d.Expected[:1], []byte{d.Actual[0] ^ 0x20}) {
 			rt.Fatalf("%s", text(t, r))
+		}
+		r, err := replay.Diff(a, originals[p.file], replay.DiffOptions{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if r.Verdict != replay.Diverged || r.Divergences[0].Frame != p.frame {
+			rt.Fatalf("compared: %s", text(t, r))
 		}
 	})
 }

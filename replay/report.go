@@ -20,7 +20,7 @@ type Verdict uint8
 const (
 	Same          Verdict = 0 // the live side did what the capture says
 	Diverged      Verdict = 1 // it did something else
-	Partial       Verdict = 2 // nothing, or only part of what its conversations are, could be replayed
+	Partial       Verdict = 2 // nothing, or only part of what its conversations are, could be replayed, or the capture is cut
 	HarnessFailed Verdict = 3 // the replay itself failed
 )
 
@@ -221,12 +221,18 @@ func (r *Report) finish(e *engine, err error) {
 	r.locate()
 	r.unusedMasks()
 	r.leaveUnjudged(e)
+	if r.Capture.Cut != nil {
+		r.note("%v", r.Capture.Cut)
+	}
+	if s := e.a.leftOut(); s != "" {
+		r.note("not replayed, in no conversation: %s", s)
+	}
 	switch {
 	case err != nil && !errors.Is(err, net.ErrClosed):
 		r.Verdict, r.Err = HarnessFailed, err
 	case len(r.Divergences) > 0:
 		r.Verdict = Diverged
-	case played == 0 || len(r.Unplayable) > 0 && !r.partialOK || same < played:
+	case played == 0 || (len(r.Unplayable) > 0 || e.a.part()) && !r.partialOK || same < played:
 		r.Verdict = Partial
 	default:
 		r.Verdict = Same

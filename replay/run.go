@@ -42,7 +42,7 @@ const (
 // Errors of [Run] that are the caller's. Compare with [errors.Is].
 var (
 	ErrNoLive     = errors.New("no live address")
-	ErrNotInThere = errors.New("live address not in the capture")
+	ErrNotInThere = errors.New("address not in the capture")
 )
 
 // App is the application of a live side. It is called when the world starts,
@@ -94,7 +94,8 @@ type Options struct {
 	// Recorder, if any, is told of every frame of the replay.
 	Recorder vswitch.Recorder
 	// AllowPartial accepts conversations of a live address that cannot be
-	// replayed; the verdict is otherwise [Partial].
+	// replayed, a capture that is cut, and frames captured too short to tell whose they
+	// are; the verdict is otherwise [Partial].
 	AllowPartial bool
 	// Masks leave parts of what live sides say out of the comparison.
 	Masks []*Mask

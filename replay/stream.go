@@ -142,6 +142,11 @@ func (c *Conversation) segment(from int, d *pcap.Decoded, f *Frame, whole []byte
 	}
 	if d.TCP.Flags.Has(pcap.SYN) && s.syn == nil && (!s.known || d.TCP.Seq == s.isn) {
 		s.isn, s.known, s.syn = d.TCP.Seq, true, &d.TCP.Options
+		for _, x := range peer.segments { // captured before what they acknowledge
+			if x.ack < 0 && x.Flags.Has(pcap.ACK) && x.Ack == s.isn+1 {
+				x.ack = 1
+			}
+		}
 	}
 	if !s.known && !d.TCP.Flags.Has(pcap.RST) {
 		// In the middle: numbers start where they are met.
@@ -293,6 +298,9 @@ func (c *Conversation) finishTCP() {
 		for n < len(s.chunks) && s.chunks[n].from < end {
 			n++
 		}
+		if to, frame := s.beyond(n, end); to > end && !c.Streams[1-i].asksAgain(end, frame) {
+			c.cannot("bytes %d..%d that %v sent are not in the capture (frame %d follows them)", end, to-1, c.Ends[i], frame)
+		}
 		s.chunks = s.chunks[:n]
 		s.Data = make([]byte, 0, end)
 		for _, k := range s.chunks {
@@ -319,6 +327,54 @@ func (c *Conversation) finishTCP() {
 		s.fin.bound(peer)
 		s.rst.bound(peer)
 	}
+}
+
+// contradiction returns the first byte that is sent again as another than before, and the
+// frame that does so; -1 if there is none. The one byte of a keepalive or window probe may
+// be any.
+func (s *Stream) contradiction() (offset int64, frame int) {
+	offset = -1
+	for _, x := range s.segments {
+		at := x.seq - 1
+		if x.bad || x.len <= 1 || at < 0 || at >= int64(len(s.Data)) || x.Flags.Has(pcap.SYN) || x.Flags.Has(pcap.RST) {
+			continue
+		}
+		said := x.packet[len(x.packet)-x.len:]
+		n := min(len(said), len(s.Data[at:]))
+		if same := firstDifference(said[:n], s.Data[at:]); same < n && (offset < 0 || at+int64(same) < offset) {
+			offset, frame = at+int64(same), x.frame.Number
+		}
+	}
+	return offset, frame
+}
+
+// beyond returns where the stream goes on behind a gap at end, and in which frame; -1 if
+// it does not. The n-th of its chunks is the first there.
+func (s *Stream) beyond(n int, end int64) (at int64, frame int) {
+	switch {
+	case s.fin.offset == end: // what comes after a FIN is no part of it
+	case n < len(s.chunks):
+		return s.chunks[n].from, s.chunks[n].frame
+	case s.fin.offset > end:
+		return s.fin.offset, s.fin.frame
+	}
+	return -1, 0
+}
+
+// asksAgain reports whether an end says once more, after a frame, that the other's byte at
+// an offset is what it waits for: what is missing from the capture was lost on its way, too.
+func (s *Stream) asksAgain(offset int64, after int) bool {
+	asked := false
+	for _, x := range s.segments {
+		if x.bad || x.ack-1 != offset {
+			continue
+		}
+		if x.frame.Number > after && (asked || len(x.sack) > 0) {
+			return true
+		}
+		asked = true
+	}
+	return false
 }
 
 // lastAcked is the offset of the last byte that was acknowledged.

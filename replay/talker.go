@@ -119,24 +119,41 @@ func (k *talker) say(tk *talk, now time.Time) {
 		if d.From != tk.end || d.Unreachable || d.copy {
 			continue
 		}
-		if wait := at.Sub(now); wait > 0 {
-			k.t.h.AfterFunc(wait, func() { k.send(tk, d) })
-		} else {
-			k.mu.Unlock()
-			k.send(tk, d)
-			k.mu.Lock()
-		}
+		k.after(at.Sub(now), func() { k.send(tk, d) })
 	}
 	if len(k.convs) == 1 && refuses(ds[tk.next:], tk.end) {
-		k.mu.Unlock()
-		k.c.Close()
-		k.mu.Lock()
+		k.after(at.Sub(now), func() { k.c.Close() }) // not before the last was sent
 	}
 }
 
-// refuses reports whether the next datagram finds the port of end closed.
+// after does something after a time, if there is one. It is called with the lock held.
+func (k *talker) after(wait time.Duration, f func()) {
+	if wait > 0 {
+		k.t.h.AfterFunc(wait, f)
+		return
+	}
+	k.mu.Unlock()
+	f()
+	k.mu.Lock()
+}
+
+// refuses reports whether the next datagram finds the port of end closed: it is answered
+// with that, or all of those that follow are.
 func refuses(next []*Datagram, end int) bool {
-	return len(next) > 1 && next[0].From != end && next[1].Unreachable && next[1].From == end
+	came, errors := 0, 0
+	for i, d := range next {
+		switch {
+		case d.From == end && !d.Unreachable:
+			return false
+		case d.From == end && i == 1:
+			return true
+		case d.From == end && !d.copy:
+			errors++
+		case d.From != end && !d.lost:
+			came++
+		}
+	}
+	return came > 0 && errors >= came
 }
 
 func (k *talker) send(tk *talk, d *Datagram) {

@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 		"replay_fatal":            {records: true, says: []string{`what is "ls"?`}},
 		"replay_panics":           {records: true, says: []string{"application 10.77.0.2 panicked after ", ": what is ls", "scenes_test.go:"}},
 		"replay_error":            {goesOn: true, records: true, says: []string{"the application of 10.77.0.2 failed: no configuration"}},
-		"replay_nobody":           {says: []string{"live address not in the capture"}},
+		"replay_nobody":           {says: []string{"address not in the capture"}},
 		"replay_nothing":          {says: []string{"vnettest.Replay: ", "missing.pcapng: no such file"}},
 		"replay_no_address":       {says: []string{`Live.Addr "server": want an IP address of the capture`}},
 		"replay_no_app":           {says: []string{"the App of 10.77.0.2 is nil: say what runs there"}},

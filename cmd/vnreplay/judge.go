@@ -35,9 +35,13 @@ func judgement(c *cli.Context, o *replay.Options) (err error) {
 		if !c.IsSet(name) {
 			continue
 		}
-		n, err := strconv.ParseUint(strings.TrimSuffix(c.String(name), "%"), 10, 31)
+		text, want := c.String(name), "a whole number"
+		if name == "max-segments" {
+			text, want = strings.TrimSuffix(text, "%"), "a percentage such as 120%"
+		}
+		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return usage("--%s %q: want a number", name, c.String(name))
+			return usage("--%s %q: want %s", name, c.String(name), want)
 		}
 		*to = new(int(n))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/shell"
 	"github.com/vnreplay/vnreplay/replay"
 )
 
@@ -162,12 +163,12 @@ func linesOf(lines []replay.Line) (out []jsonLine) {
 	return out
 }
 
-// commandLine is the command as a line for a shell that repeats it, without some
-// of its flags.
+// commandLine is the command, whose arguments are files, as a line for a shell that
+// repeats it, without some of its flags.
 func commandLine(c *cli.Context, without ...string) string {
 	words := []string{"vnreplay", c.Command.Name}
 	for _, a := range c.Args().Slice() {
-		words = append(words, shellWord(a))
+		words = append(words, shell.File(a))
 	}
 next:
 	for _, f := range c.Command.Flags {
@@ -183,7 +184,7 @@ next:
 		switch f.(type) {
 		case *cli.StringSliceFlag:
 			for _, v := range c.StringSlice(name) {
-				words = append(words, "--"+name, shellWord(v))
+				words = append(words, "--"+name, shell.Word(v))
 			}
 		case *cli.BoolFlag:
 			if c.Bool(name) {
@@ -194,17 +195,8 @@ next:
 		case *cli.Uint64Flag:
 			words = append(words, "--"+name, strconv.FormatUint(c.Uint64(name), 10))
 		default:
-			words = append(words, "--"+name, shellWord(c.String(name)))
+			words = append(words, "--"+name, shell.Word(c.String(name)))
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// shellWord quotes a word for a POSIX shell, if that needs it.
-func shellWord(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@%+,"
-	if s != "" && strings.Trim(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

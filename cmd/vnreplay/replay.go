@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/shell"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 	"github.com/vnreplay/vnreplay/scenario"
@@ -141,7 +142,7 @@ func (p *player) play(ctx context.Context, path string) error {
 		if err := list(p.stdout); err != nil {
 			return err
 		}
-		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", path)
+		return usage("which side is live? choose an address: vnreplay replay %s --live ADDR", shell.File(path))
 	}
 	if err := p.choose(a); err != nil {
 		return err

@@ -132,6 +132,11 @@ func (t *tester) run(ctx context.Context, dirs []string, filter string) error {
 	}
 	var junit *os.File
 	if t.junit != "" { // before the work, so that it is not done in vain
+		for _, file := range slices.Concat(paths, captures) {
+			if sameFile(file, t.junit) {
+				return usage("test: --junit %s is a regression's file: give another", t.junit)
+			}
+		}
 		if junit, err = os.Create(t.junit); err != nil {
 			return fmt.Errorf("--junit: %w", err)
 		}
@@ -172,7 +177,7 @@ func (t *tester) run(ctx context.Context, dirs []string, filter string) error {
 	}
 	discard(results)
 	if werr == nil {
-		werr = t.end(results, time.Since(began), untested(paths, captures), filter != "")
+		werr = t.end(ctx, results, time.Since(began), untested(paths, captures), filter != "")
 	}
 	if junit != nil {
 		if err := regress.JUnit(junit, results); werr == nil {
@@ -303,8 +308,11 @@ func (t *tester) reporter(n int) (func(regress.Result) error, error) {
 
 // end writes what follows the last result. untested are captures that no
 // expectation is about.
-func (t *tester) end(results []regress.Result, took time.Duration, untested []string, filtered bool) error {
+func (t *tester) end(ctx context.Context, results []regress.Result, took time.Duration, untested []string, filtered bool) error {
 	s := regress.Summarise(results)
+	if ctx.Err() != nil {
+		s.Status = exitStatus(context.Cause(ctx))
+	}
 	var err error
 	switch {
 	case t.json:

@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/regress"
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/shell"
 	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/replay"
 )
@@ -204,7 +206,7 @@ func (a *adder) what(file string) (string, error) {
 		if err := replay.Analyse(capture).List(a.stdout); err != nil {
 			return "", err
 		}
-		return "", usage("which side is live, and what runs there? vnreplay test add %s --live ADDR=APP", a.capture)
+		return "", usage("which side is live, and what runs there? vnreplay test add %s --live ADDR=APP", shell.File(a.capture))
 	}
 	head := "capture: " + yamlText(file) + "\nlive:\n"
 	for _, text := range a.live {
@@ -236,10 +238,11 @@ func yamlText(s string) string {
 	plain := func(r rune) bool {
 		return r == '.' || r == '-' || r == '_' || r == '/' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}
-	if strings.TrimFunc(s, plain) == "" && strings.TrimLeft(s, "-@") == s && s != "true" && s != "false" && s != "null" {
+	word := strings.ToLower(s)
+	if strings.TrimFunc(s, plain) == "" && strings.TrimLeft(s, "-@") == s && word != "true" && word != "false" && word != "null" {
 		return s
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return strconv.Quote(s) // whose escapes are YAML's, too
 }
 
 // text is the expectation file.

@@ -154,24 +154,32 @@ func (o *oneTest) golden(want, made string) (equal int, err error) {
 	}
 	defer actual.Close()
 	c, err := pcap.Compare(expected, actual)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case c.Cut != nil:
-		return 0, c.Cut
-	case c.Difference == nil:
-		return c.Frames, nil
 	}
 	d := c.Difference
-	if o.update {
-		before, err := pcap.CountFrames(want)
-		if err != nil {
-			return 0, err
+	ended := d == nil && (c.Cut != nil || c.CutShort != "")
+	if ended {
+		d = &pcap.Difference{Frame: c.Frames + 1, Kind: pcap.Extra}
+	}
+	switch {
+	case d == nil:
+		return c.Frames, nil
+	case o.update:
+		before := c.Frames // all that are there, if it is cut
+		if c.Cut == nil {
+			if before, err = pcap.CountFrames(want); err != nil {
+				return 0, err
+			}
 		}
 		if err := o.keep(want, made); err != nil {
 			return 0, err
 		}
 		return 0, o.changedRecording(want, &frameDifference{Frame: d.Frame, Kind: d.Kind.String()}, before)
+	case ended && c.Cut != nil:
+		return c.Frames, o.ends(want, c.Frames, oneLine(c.Cut))
+	case ended:
+		return c.Frames, o.ends(want, c.Frames, "the run was cut short: "+c.CutShort)
 	}
 	o.Outcome, o.What = regress.Failed, fmt.Sprintf("the run differs from %s at frame %d", o.beside(want), d.Frame)
 	o.Say(pcap.Printable(d.String()))
@@ -182,6 +190,14 @@ func (o *oneTest) golden(want, made string) (equal int, err error) {
 		}
 	}
 	return c.Frames, nil
+}
+
+// ends is for a recording that ends before the run that it is to be equal to.
+func (o *oneTest) ends(want string, frames int, why string) error {
+	o.Outcome, o.What = regress.Partial, fmt.Sprintf("the same up to frame %d, where %s ends", frames, o.beside(want))
+	o.Say(why)
+	o.Say("vnreplay test --update records it anew")
+	return nil
 }
 
 // rerecord runs the scenario that a recording carries, and records it anew.

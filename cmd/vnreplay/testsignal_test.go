@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"os"
 	"os/exec"
@@ -15,6 +16,24 @@ import (
 // Told to end, test ends the processes of its regressions, says what was run, and
 // leaves nothing.
 func TestSignalToTest(t *testing.T) {
+	t.Run("text", func(t *testing.T) {
+		out := endTest(t)
+		for _, want := range []string{"ok       r/a.vnr.yaml", "not run  r/b.vnr.yaml\nnot run  r/c.vnr.yaml\nnot run  r/d.vnr.yaml\n", "1 ok, 3 not run, in "} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing:\n%s", want, out)
+			}
+		}
+	})
+	t.Run("json", func(t *testing.T) {
+		var out testOutcome
+		if err := json.Unmarshal([]byte(endTest(t, "--json")), &out); err != nil || out.NotRun != 3 || out.Status != exitSignal+int(syscall.SIGTERM) {
+			t.Errorf("%v, %+v", err, out.Summary)
+		}
+	})
+}
+
+// endTest ends a test in its middle, and returns what it has said.
+func endTest(t *testing.T, flags ...string) string {
 	dir := t.TempDir()
 	tmp := filepath.Join(dir, "tmp")
 	r := filepath.Join(dir, "r")
@@ -33,7 +52,7 @@ func TestSignalToTest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd, errs := program(t, "vnreplay", "test", "r", "-j", "2", "--junit", "junit.xml")
+	cmd, errs := program(t, "vnreplay", append([]string{"test", "r", "-j", "2", "--junit", "junit.xml"}, flags...)...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+tmp)
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -41,7 +60,7 @@ func TestSignalToTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 400 { // until both of the long ones are at work
-		if found, _ := filepath.Glob(filepath.Join(tmp, "*", "r", "[bc].pcapng.partial")); len(found) == 2 {
+		if found, _ := filepath.Glob(filepath.Join(tmp, "*", "r", "[bc].failed.pcapng.partial")); len(found) == 2 {
 			break
 		}
 		time.Sleep(25 * time.Millisecond)
@@ -54,11 +73,6 @@ func TestSignalToTest(t *testing.T) {
 	}
 	if errs.String() != "vnreplay: terminated\n" {
 		t.Errorf("said %q", errs)
-	}
-	for _, want := range []string{"ok       r/a.vnr.yaml", "not run  r/b.vnr.yaml\nnot run  r/c.vnr.yaml\nnot run  r/d.vnr.yaml\n", "1 ok, 3 not run, in "} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing:\n%s", want, out.String())
-		}
 	}
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
 		t.Errorf("left %v", left)
@@ -77,6 +91,7 @@ func TestSignalToTest(t *testing.T) {
 	if err := xml.Unmarshal(text, &junit); err != nil || junit.Tests != 4 || junit.Skipped != 3 {
 		t.Errorf("%+v, %v", junit, err)
 	}
+	return out.String()
 }
 
 // A regression that does not end in its time is ended, and the harness's failure.

@@ -157,7 +157,7 @@ func TestJUnit(t *testing.T) {
 	}
 	c := back.Suites[0].Cases[1]
 	if sum != 6 || c.Failure == nil || c.Failure.Message != hostile[1].What || c.Class != "a" ||
-		c.Failure.Text != "  indented\n...\n---\nnot ok 7\n]]>\né: 雪\nrecording: /r\nagain: vnreplay test a/]]><b>\\x01\\x1b[31m.vnr.yaml" {
+		c.Failure.Text != "  indented\n...\n---\nnot ok 7\n]]>\né: 雪\nrecording: /r\nagain: vnreplay test 'a/]]><b>\\x01\\x1b[31m.vnr.yaml'" {
 		t.Errorf("%d cases, %+v: %+v", sum, c, c.Failure)
 	}
 }

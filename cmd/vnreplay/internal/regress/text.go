@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vnreplay/vnreplay/cmd/vnreplay/internal/shell"
 	"github.com/vnreplay/vnreplay/pcap"
 )
 
@@ -55,7 +56,7 @@ func (r *Result) details() []string {
 			out = append(out, "recording: "+pcap.Printable(r.Recording))
 		}
 		if r.Outcome != Wrong && r.Outcome != NotRun && !r.Trial {
-			out = append(out, "again: vnreplay test "+pcap.Printable(r.Path))
+			out = append(out, "again: vnreplay test "+pcap.Printable(shell.File(r.Path)))
 		}
 	}
 	return out
