@@ -27,7 +27,8 @@ func runCommand() *cli.Command {
 			"fails keeps its recording, also without -w. Ctrl-C ends a run, closes its\n" +
 			"recording whole and gives exit status 130; what it cannot finish, it names.\n" +
 			"Rules count frames of any kind: the first one is often ARP's. What a rule\n" +
-			"will do, vnreplay faults explain says.\n\n" +
+			"will do, vnreplay faults explain says. Of several switches each has a\n" +
+			"recording: NAME.lan.pcapng, NAME.wan.pcapng for -w NAME.pcapng.\n\n" +
 			"Example: vnreplay run lossy.yaml -w lossy.pcapng --seed 42 \\\n" +
 			"           --fault 'drop nth 3 from client'",
 		Flags: []cli.Flag{
