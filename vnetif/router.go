@@ -52,6 +52,10 @@ type Route struct {
 // as often as Linux does; hosts of this package take no notice of one, kernels do. It sends none over IPv6, where they have to come from, and
 // to name, link-local addresses (RFC 4861, section 8), which its interfaces do not have.
 //
+// In real time one flaw of gVisor's is left: it reads the TTL of an IPv4 packet after it has
+// given back the memory that this is in, so that, very seldom, a packet may leave with another
+// one.
+//
 // A frame that it forwards is another frame, on another switch: it has another number,
 // and each switch its own recording. Numbers and times of all are of the one world.
 func NewRouter(cfg RouterConfig) (*Host, error) {
