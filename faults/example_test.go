@@ -42,6 +42,35 @@ func ExampleParseAll() {
 	// rule 2: fault rule, column 12, "form": not known here; did you mean "from"?
 }
 
+// Of two switches, a rule is on the one that has its ports, on the one it names, or on both.
+func ExampleInstallAll() {
+	world := vswitch.NewWorld(vswitch.Config{Seed: 7})
+	defer world.Close()
+	var switches []*vswitch.Switch
+	for _, s := range []faults.Switch{{Name: "lan", Ports: []string{"client", "gw.lan"}}, {Name: "wan", Ports: []string{"gw.wan", "server"}}} {
+		sw, _ := world.NewSwitch(vswitch.SwitchConfig{Name: s.Name})
+		for _, port := range s.Ports {
+			sw.Connect(vswitch.PortConfig{Name: port}, vswitch.EndpointFunc(func([]byte) {}))
+		}
+		switches = append(switches, sw)
+	}
+	rules, _ := faults.ParseAll([]string{"drop 2% from client", "delay 1ms on wan", "duplicate 1%"})
+	installed, err := faults.InstallAll(switches, rules)
+	for i, rule := range installed {
+		fmt.Println(i+1, rule.Rule(), "matched", rule.Matched())
+	}
+	fmt.Println(err)
+	rules, _ = faults.ParseAll([]string{"drop 2% from client to server"})
+	_, err = faults.InstallAll(switches, rules)
+	fmt.Println(err)
+	// Output:
+	// 1 drop 2% from client matched 0
+	// 2 delay 1ms on wan matched 0
+	// 3 duplicate 1% matched 0
+	// <nil>
+	// fault rule "drop 2% from client to server": its ports are on different switches (client on lan, server on wan), and a rule is about the cables of one: name the router's port instead of the host beyond it
+}
+
 // Two rules on a switch, and what they did to five frames.
 func ExampleInstall() {
 	world := vswitch.NewWorld(vswitch.Config{Seed: 7})
