@@ -48,7 +48,7 @@ func (n *Net) handOver() {
 		n.t.FailNow()
 	}
 	for _, r := range n.recs {
-		if err := os.Rename(r.path, perSwitch(os.Getenv(envOut), r.sw)); err != nil {
+		if err := os.Rename(r.path, r.file(os.Getenv(envOut))); err != nil {
 			n.t.Fatalf("vnettest: %v", err)
 		}
 	}
@@ -88,15 +88,28 @@ func (n *Net) golden() {
 	var err error
 	n.inTurn(func() { said, err = n.again(actual) })
 	for _, r := range n.recs {
-		name, actual := perSwitch(name, r.sw), perSwitch(actual, r.sw)
-		switch {
-		case !exists(actual):
-			n.t.Errorf("vnettest: %s: the run in a process of its own came to nothing: %v\n%s", name, err, indent(said))
+		if !exists(r.file(actual)) {
+			n.t.Errorf("vnettest: %s: the run in a process of its own came to nothing: %v\n%s", r.file(name), err, indent(said))
 			return
-		case updating():
-			n.update(name, actual)
-		default:
-			n.compare(r, name, actual)
+		}
+	}
+	if updating() {
+		for _, r := range n.recs {
+			n.update(r.file(name), r.file(actual))
+		}
+		return
+	}
+	for _, r := range n.recs {
+		n.compare(r.file(name), r.file(actual))
+	}
+	if !n.t.Failed() {
+		return
+	}
+	// What is kept is the run that was compared, also of switches where nothing differs:
+	// recordings of two runs do not go together.
+	for _, r := range n.recs {
+		if err := move(r.file(actual), r.path); err != nil {
+			n.t.Errorf("vnettest: %v", err)
 		}
 	}
 }
@@ -126,7 +139,7 @@ func (n *Net) again(path string) (said string, err error) {
 }
 
 // compare fails the test if a recording differs from the golden one of its switch.
-func (n *Net) compare(r *recording, name, actual string) {
+func (n *Net) compare(name, actual string) {
 	n.t.Helper()
 	update := command(n.t, "-vnettest.update")
 	d, err := compareFiles(absolute(name), actual)
@@ -137,12 +150,6 @@ func (n *Net) compare(r *recording, name, actual string) {
 		n.t.Errorf("vnettest: %v", err)
 	case !d.Equal():
 		n.t.Errorf("vnettest: this run is not the one in %s: %s\n  if that is meant:  %s", name, d.text(), update)
-	default:
-		return
-	}
-	// What is kept is the recording that was compared.
-	if err := move(actual, r.path); err != nil {
-		n.t.Errorf("vnettest: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package vnettest_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,5 +195,25 @@ func TestGoldenOfSeveralSwitches(t *testing.T) {
 	p.says(t, "testdata/gateway.wan.pcapng has changed, from ")
 	if p = play(t, dir, scene); !p.passed {
 		t.Errorf("after -update:\n%s", p.out)
+	}
+
+	// Both that are kept are of the run that was compared, in which nobody sleeps, also
+	// where one of them is as it should be.
+	t.Setenv("VNETTEST_SLEEP", "1")
+	if err := os.Remove(filepath.Join(dir, "testdata", "gateway.wan.pcapng")); err != nil {
+		t.Fatal(err)
+	}
+	p = play(t, dir, scene)
+	p.says(t, "testdata/gateway.wan.pcapng does not exist")
+	p.saysNot(t, "gateway.lan.pcapng does not exist", "not the one in")
+	if len(p.left) != 2 {
+		t.Fatalf("it left %v", p.left)
+	}
+	want, err := os.ReadFile(filepath.Join(dir, "testdata", "gateway.lan.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(p.left[0]); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not of the run that was compared (%v)", p.left[0], err)
 	}
 }

@@ -65,7 +65,7 @@ func (n *Net) build() error {
 		return err
 	}
 	for _, s := range switches {
-		rec := &recording{}
+		rec := &recording{several: len(switches) > 1}
 		if len(n.cfg.Switches) > 0 {
 			rec.sw = s.Name
 		}

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/switch"
 	"github.com/vnreplay/vnreplay/vnetif"
-	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/vnettest"
 )
 

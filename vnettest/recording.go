@@ -21,12 +21,27 @@ import (
 // then are all rules known that its header is to name, and a world that never runs
 // has none.
 type recording struct {
-	sw      string // the switch, if it is one of several
+	sw      string // the switch, if the Config names it
+	several bool   // its switch is one of several
 	path    string // "" where nothing is recorded
 	pending []vswitch.Event
 	out     *pcap.Recorder
 	closed  bool
 	err     error
+}
+
+// file is where this recording goes if those of the network go to path: there, or, of one
+// of several switches, to NAME.lan.pcapng for NAME.pcapng.
+func (r *recording) file(path string) string {
+	if !r.several {
+		return path
+	}
+	const ext = ".pcapng"
+	stem, ok := strings.CutSuffix(path, ext)
+	if !ok {
+		return path + "." + r.sw
+	}
+	return stem + "." + r.sw + ext
 }
 
 // begin makes the file, and writes what happened before.
@@ -93,14 +108,14 @@ func keep(t testing.TB, recs []*recording) ([]string, error) {
 	name := fileName(t.Name())
 	to := filepath.Join(dir, name+".pcapng")
 	taken := func() bool {
-		return slices.ContainsFunc(recs, func(r *recording) bool { return exists(perSwitch(to, r.sw)) })
+		return slices.ContainsFunc(recs, func(r *recording) bool { return exists(r.file(to)) })
 	}
 	for i := 2; taken(); i++ {
 		to = filepath.Join(dir, fmt.Sprintf("%s-%d.pcapng", name, i))
 	}
 	var paths []string
 	for _, r := range recs {
-		path := perSwitch(to, r.sw)
+		path := r.file(to)
 		if err := move(r.path, path); err != nil {
 			os.Remove(dir) // if it is empty
 			return nil, err

@@ -191,7 +191,20 @@ var scenes = map[string]func(t *testing.T){
 		}
 		n := vnettest.New(t, cfg)
 		n.HTTPServer("server", ":80", handler)
+		n.Run(func(ctx context.Context) error {
+			if os.Getenv("VNETTEST_SLEEP") != "" && os.Getenv("VNETTEST_GOLDEN_TEST") == "" {
+				if err := n.Host("client").Sleep(time.Second); err != nil {
+					return err
+				}
+			}
+			return download(n)(ctx)
+		})
+	},
+	"fails behind a gateway": func(t *testing.T) {
+		n := vnettest.New(t, gateway())
+		n.HTTPServer("server", ":80", handler)
 		n.Run(download(n))
+		t.Error("it is not good")
 	},
 	"golden fails": func(t *testing.T) {
 		n := vnettest.New(t, vnettest.Config{Golden: "testdata/fails.pcapng"})

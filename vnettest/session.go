@@ -107,7 +107,7 @@ func (s *session) begin(golden string, rules []string) {
 		return
 	}
 	for _, r := range s.recs {
-		if err := r.begin(perSwitch(path, r.sw), s.seed, rules); err != nil {
+		if err := r.begin(r.file(path), s.seed, rules); err != nil {
 			s.t.Fatalf("vnettest: making the recording: %v", err)
 		}
 	}

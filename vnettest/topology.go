@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -159,18 +158,4 @@ func (n *Net) routerInterface(r *Router, k int) (in vnetif.Interface, err error)
 		Name: r.Name + "." + x.Name, MTU: x.MTU, Latency: x.Latency, Rate: x.Rate, Queue: x.Queue,
 	})
 	return in, err
-}
-
-// perSwitch is the path of the recording of a switch, beside those of others: NAME.lan.pcapng
-// for NAME.pcapng. Of an only switch, whose name is "", it is path itself.
-func perSwitch(path, name string) string {
-	if name == "" {
-		return path
-	}
-	const ext = ".pcapng"
-	stem := strings.TrimSuffix(filepath.Clean(path), ext)
-	if stem == filepath.Clean(path) {
-		return path + "." + name
-	}
-	return stem + "." + name + ext
 }
