@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vnreplay/vnreplay/pcap"
 	"github.com/vnreplay/vnreplay/switch"
 	"github.com/vnreplay/vnreplay/vnetif"
 	"github.com/vnreplay/vnreplay/vnettest"
@@ -184,28 +183,23 @@ func TestConfigErrors(t *testing.T) {
 		`hosts "a" and "b" both have the address 10.0.0.2`:                         {Hosts: []vnettest.Host{{Name: "a", Addrs: []string{"10.0.0.2/24"}}, {Name: "b"}}},
 		`host "h254" (Config.Hosts[254]): only the first 254 hosts`:                {Hosts: many},
 		`fault rule`: {Faults: []string{"drpo 2%"}},
-		`no port "sever"; the ports are client, server; did you mean "server"?`:            {Faults: []string{"drop from sever"}},
-		`Config.MayMiss: there is no rule "lost"; the rules are "loss", "delay 1ms"`:       {Faults: []string{"loss: drop", "delay 1ms"}, MayMiss: []string{"lost"}},
-		`Config.MayMiss: there is no rule "lost"; there are none`:                          {MayMiss: []string{"lost"}},
-		`Config.Hub is about an only switch`:                                               {Hub: true, Switches: []vnettest.Switch{{Name: "a"}}},
-		`Config.Switches[1]: it needs a Name, and one of its own; it is called "a"`:        {Switches: []vnettest.Switch{{Name: "a"}, {Name: "a"}}},
-		`host "client" (Config.Hosts[0]): on which Switch? The switches are a, b`:          {Switches: []vnettest.Switch{{Name: "a"}, {Name: "b"}}},
-		`host "c" (Config.Hosts[0]): no switch "b"; the switches are switch`:               {Hosts: []vnettest.Host{{Name: "c", Switch: "b"}}},
-		`router "" (Config.Routers[0]): it needs a Name`:                                   {Routers: []vnettest.Router{{}}},
-		`router r: no interfaces`:                                                          {Routers: []vnettest.Router{{Name: "r"}}},
-		`router "r" (Config.Routers[0]): interface "" (Interfaces[0]): it needs a Name`:    {Routers: []vnettest.Router{{Name: "r", Interfaces: []vnettest.Interface{{}}}}},
-		`interface "x" (Interfaces[0]): address "10.0.0.9": want one with the length`:      {Routers: []vnettest.Router{{Name: "r", Interfaces: []vnettest.Interface{{Name: "x", Addrs: []string{"10.0.0.9"}}}}}},
-		`hosts "client" and "r" both have the address 10.0.0.1`:                            {Routers: []vnettest.Router{{Name: "r", Interfaces: []vnettest.Interface{{Name: "x", Addrs: []string{"10.0.0.1/24"}}}}}},
-		`router "r" (Config.Routers[0]): route to "x": want a network`:                     {Routers: []vnettest.Router{{Name: "r", Routes: []vnettest.Route{{To: "x"}}}}},
-		`router "r" (Config.Routers[0]): route to 10.5.0.0/16 via "x": want an IP address`: {Routers: []vnettest.Router{{Name: "r", Routes: []vnettest.Route{{To: "10.5.0.0/16", Via: "x"}}}}},
+		`no port "sever"; the ports are client, server; did you mean "server"?`:      {Faults: []string{"drop from sever"}},
+		`Config.MayMiss: there is no rule "lost"; the rules are "loss", "delay 1ms"`: {Faults: []string{"loss: drop", "delay 1ms"}, MayMiss: []string{"lost"}},
+		`Config.MayMiss: there is no rule "lost"; there are none`:                    {MayMiss: []string{"lost"}},
 		`no such file`: {Faults: []string{`delay 40ms jitter 10ms table "missing.dist"`}},
 	} {
-		var got string
-		tb := &catcher{TB: t, said: &got}
-		tb.run(func() { vnettest.New(tb, cfg) })
-		if !strings.HasPrefix(got, "vnettest.New: ") || !strings.Contains(got, want) {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
+		wantError(t, cfg, want)
+	}
+}
+
+// wantError fails the test unless New refuses a Config with a message that has want in it.
+func wantError(t *testing.T, cfg vnettest.Config, want string) {
+	t.Helper()
+	var got string
+	tb := &catcher{TB: t, said: &got}
+	tb.run(func() { vnettest.New(tb, cfg) })
+	if !strings.HasPrefix(got, "vnettest.New: ") || !strings.Contains(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
@@ -315,71 +309,3 @@ func TestServerThatIsClosed(t *testing.T) {
 }
 
 var _ net.Listener = (*vnetif.Listener)(nil)
-
-// gateway is a client on one switch, a server on another, and a router between them.
-func gateway() vnettest.Config {
-	return vnettest.Config{
-		Seed:     5,
-		Switches: []vnettest.Switch{{Name: "lan"}, {Name: "wan", Hub: true}},
-		Hosts: []vnettest.Host{
-			{Name: "client", Switch: "lan", Addrs: []string{"10.0.0.1/24"}, Gateways: []string{"10.0.0.254"}},
-			{Name: "server", Switch: "wan", Addrs: []string{"10.9.0.1/24"}, Gateways: []string{"10.9.0.254"}},
-		},
-		Routers: []vnettest.Router{{Name: "gw", Interfaces: []vnettest.Interface{
-			{Name: "lan", Addrs: []string{"10.0.0.254/24"}},
-			{Name: "outside", Switch: "wan", Addrs: []string{"10.9.0.254/24"}, Latency: 5 * time.Millisecond},
-		}}},
-		Faults: []string{"loss: drop 2% from gw.outside", "late: delay 1ms on lan", "twice: duplicate 1%"},
-	}
-}
-
-// Behind a gateway all is as without one, but that there are several switches.
-func TestBehindAGateway(t *testing.T) {
-	n := vnettest.New(t, gateway())
-	n.HTTPServer("server", ":80", handler)
-	n.Run(download(n))
-	total := map[string]uint64{}
-	names := map[string]int{}
-	for i, path := range n.Recordings() {
-		got, meta := frames(t, path)
-		want := []string{"lan", "wan"}[i]
-		if meta.Switch != want || n.SwitchNamed(want).Name() != want || len(meta.Rules) != 3 {
-			t.Errorf("%s is of switch %q, with the rules %v", path, meta.Switch, meta.Rules)
-		}
-		total["frames"] += uint64(got)
-		r, err := pcap.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		for p, err := range r.Packets() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			fate, err := pcap.ParseFate(p.Comments)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, f := range fate.Faults {
-				total[f.Name]++
-			}
-		}
-		for _, i := range r.Interfaces() {
-			names[i.Name]++
-		}
-	}
-	if n.Recording() != n.Recordings()[0] || fmt.Sprint(names) != "map[client:1 gw.lan:1 gw.outside:1 server:1]" {
-		t.Errorf("recordings %v, ports %v", n.Recordings(), names)
-	}
-	if st := n.World().Stats(); st.Frames != total["frames"] {
-		t.Errorf("%d frames, the recordings have %d", st.Frames, total["frames"])
-	}
-	for _, name := range []string{"loss", "late", "twice"} {
-		if r := n.Rule(name); r.Counts().Frames != total[name] || total[name] == 0 || r.Matched() < total[name] {
-			t.Errorf("%s: %+v of %d matched, the recordings have %d", name, r.Counts(), r.Matched(), total[name])
-		}
-	}
-	if got := n.Host("gw").Addrs(); len(got) != 2 {
-		t.Errorf("the router's addresses are %v", got)
-	}
-}

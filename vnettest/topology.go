@@ -43,7 +43,9 @@ type Interface struct {
 	// only one.
 	Switch string
 
-	Addrs   []string
+	// Addrs are its addresses with the lengths of their networks' prefixes, one at least.
+	Addrs []string
+
 	MAC     string
 	Latency time.Duration
 	Rate    int64
@@ -66,6 +68,9 @@ func (c *Config) switches() ([]Switch, error) {
 		return nil, errors.New("Config.Hub is about an only switch; each of Config.Switches has its own")
 	}
 	for i, s := range c.Switches {
+		if fileName(s.Name) != s.Name {
+			return nil, fmt.Errorf("Config.Switches[%d]: name %q: want at most 100 letters, digits, and _ . -, for a file is called so", i, s.Name)
+		}
 		if s.Name == "" || slices.ContainsFunc(c.Switches[:i], func(o Switch) bool { return o.Name == s.Name }) {
 			return nil, fmt.Errorf("Config.Switches[%d]: it needs a Name, and one of its own; it is called %q", i, s.Name)
 		}
@@ -110,43 +115,99 @@ func (n *Net) addRouter(i int) (*vnetif.Host, error) {
 	if r.Name == "" {
 		return fail(errors.New("it needs a Name"))
 	}
+	if len(r.Interfaces) == 0 {
+		return fail(errors.New("it needs Interfaces, one at least"))
+	}
 	cfg := vnetif.RouterConfig{Name: r.Name}
+	var own []netip.Prefix
 	for k := range r.Interfaces {
 		in, err := n.routerInterface(r, k)
 		if err != nil {
 			return fail(fmt.Errorf("interface %q (Interfaces[%d]): %w", r.Interfaces[k].Name, k, err))
 		}
 		cfg.Interfaces = append(cfg.Interfaces, in)
+		own = append(own, in.Addrs...)
+	}
+	for k, x := range r.Routes {
+		route, err := x.parse()
+		if err == nil {
+			err = checkNextHop(route.Via, own)
+		}
+		if err != nil {
+			return fail(fmt.Errorf("route to %q via %q (Routes[%d]): %w", x.To, x.Via, k, err))
+		}
+		cfg.Routes = append(cfg.Routes, route)
 	}
 	gateways, err := parseGateways(r.Gateways)
 	if err != nil {
 		return fail(err)
 	}
-	for _, a := range gateways {
+	for k, a := range gateways {
+		if err := checkNextHop(a, own); err != nil {
+			return fail(fmt.Errorf("gateway %v (Gateways[%d]): %w", a, k, err))
+		}
+		if slices.ContainsFunc(gateways[:k], func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
+			return fail(fmt.Errorf("gateway %v (Gateways[%d]): it is the second of its family", a, k))
+		}
 		everywhere := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		if a.Is4() {
 			everywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		}
 		cfg.Routes = append(cfg.Routes, vnetif.Route{To: everywhere, Via: a})
 	}
-	for _, x := range r.Routes {
-		to, err := netip.ParsePrefix(x.To)
-		if err != nil {
-			return fail(fmt.Errorf("route to %q: want a network, such as 10.50.0.0/16", x.To))
-		}
-		via, err := netip.ParseAddr(x.Via)
-		if err != nil {
-			return fail(fmt.Errorf("route to %s via %q: want an IP address", x.To, x.Via))
-		}
-		cfg.Routes = append(cfg.Routes, vnetif.Route{To: to, Via: via})
+	h, err := vnetif.NewRouter(cfg)
+	if err != nil {
+		return fail(err)
 	}
-	return vnetif.NewRouter(cfg)
+	return h, nil
+}
+
+// parse returns what the route says.
+func (x Route) parse() (r vnetif.Route, err error) {
+	if r.To, err = netip.ParsePrefix(x.To); err != nil {
+		return r, errors.New("want a network, such as 10.50.0.0/16")
+	}
+	if r.To != r.To.Masked() {
+		return r, fmt.Errorf("%v is in network %v: write that", r.To, r.To.Masked())
+	}
+	if r.Via, err = netip.ParseAddr(x.Via); err != nil {
+		return r, errors.New("want the IP address of a router, such as 10.9.0.77")
+	}
+	if r.To.Addr().Is4() != r.Via.Is4() {
+		return r, errors.New("they are of different IP versions")
+	}
+	return r, nil
+}
+
+// checkNextHop checks that a router with addresses of its own reaches the next hop a.
+func checkNextHop(a netip.Addr, own []netip.Prefix) error {
+	if slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Addr() == a }) {
+		return fmt.Errorf("%v is the router's own address; want that of the next router", a)
+	}
+	if !slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		return fmt.Errorf("%v is on no network of the router's interfaces, so it cannot be reached", a)
+	}
+	return nil
 }
 
 func (n *Net) routerInterface(r *Router, k int) (in vnetif.Interface, err error) {
 	x := &r.Interfaces[k]
 	if x.Name == "" {
 		return in, errors.New("it needs a Name")
+	}
+	port := r.Name + "." + x.Name
+	// On one switch two ports of a name are refused anyway; rules and recordings name
+	// ports across switches.
+	for _, h := range n.hosts {
+		if slices.ContainsFunc(h.Ports(), func(p *vswitch.Port) bool { return p.Name() == port }) {
+			return in, fmt.Errorf("%s has a port of the name %q already", h.Name(), port)
+		}
+	}
+	if slices.ContainsFunc(r.Interfaces[:k], func(o Interface) bool { return o.Name == x.Name }) {
+		return in, errors.New("it is the second of that name")
+	}
+	if len(x.Addrs) == 0 {
+		return in, errors.New("it needs Addrs, such as 10.0.0.254/24")
 	}
 	if in.Switch, err = n.switchOf(x.Switch, x.Name); err != nil {
 		return in, err
@@ -155,7 +216,7 @@ func (n *Net) routerInterface(r *Router, k int) (in vnetif.Interface, err error)
 		return in, err
 	}
 	in.Port, err = portConfig(x.MAC, vswitch.PortConfig{
-		Name: r.Name + "." + x.Name, MTU: x.MTU, Latency: x.Latency, Rate: x.Rate, Queue: x.Queue,
+		Name: port, MTU: x.MTU, Latency: x.Latency, Rate: x.Rate, Queue: x.Queue,
 	})
 	return in, err
 }
