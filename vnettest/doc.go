@@ -25,7 +25,8 @@
 //     [Net.Fault] adds one.
 //   - [Config].Golden compares the run with a recording in testdata.
 //   - [Replay] plays a capture against the code under test.
-//   - [Net.World], [Net.Switch] and [Net.Recording] lead to the packages below.
+//   - [Net.World], [Net.Switch] and [Net.Recording] lead to the packages below, and of
+//     several switches [Net.SwitchNamed] and [Net.Recordings].
 //
 // # When a test fails
 //
@@ -34,7 +35,8 @@
 // artifacts (T.ArtifactDir; add -outputdir to say where), otherwise in a new
 // directory under os.TempDir, since go test removes an ArtifactDir that nobody
 // asked for. Whether the test has failed is looked at when the cleanups that were
-// registered after New have run. A test that passes leaves nothing behind.
+// registered after New have run. A test that passes leaves nothing behind. Of several
+// switches all recordings are kept, side by side: TestX.lan.pcapng, TestX.wan.pcapng.
 //
 // A recording is whole also when the test ended by t.Fatal, a panic in a function
 // of [Net.Run], [Net.Go] or [Net.Background], a deadlock or a limit. While go test

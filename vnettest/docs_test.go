@@ -78,3 +78,6 @@ func TestDocsTellTheTruth(t *testing.T) {
 		}
 	}
 }
+
+// Examples that need a testing.T are run here, for go test has none for them.
+func TestExamples(t *testing.T) { t.Run("Upload", testUpload) }
