@@ -89,7 +89,8 @@ type Options struct {
 	// [Linger].
 	Linger time.Duration
 	// Ready, if not nil, is called in real time when all live addresses are found, before
-	// anything is played: who is to open conversations may do so from now on.
+	// anything is played: who is to open conversations may do so from now on. What the live
+	// side sends meanwhile waits for its return, so it must not take long.
 	Ready func()
 	// Recorder, if any, is told of every frame of the replay.
 	Recorder vswitch.Recorder
@@ -321,13 +322,13 @@ func (e *engine) main(ctx context.Context) error {
 		if err := e.find(ctx); err != nil {
 			return err
 		}
-		if e.o.Ready != nil {
-			e.o.Ready()
-		}
 	}
 	e.wait = vswitch.Op{Kind: vswitch.OpSleep, Try: e.isOver, What: func() string { return "the end of the conversations" }}
 	if !e.enter() {
 		return net.ErrClosed
+	}
+	if e.real && e.o.Ready != nil {
+		e.o.Ready() // in the engine's turn: what comes of it finds its conversation
 	}
 	e.started = e.world.Now().Add(headStart)
 	e.recent = e.started
