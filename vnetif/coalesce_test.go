@@ -95,6 +95,7 @@ func TestCoalescedSegmentsSayTheSame(t *testing.T) {
 		var frames [][]byte
 		var drawn []tcpFrame
 		bad := map[int]bool{}
+		flips := map[[2]int]bool{} // two that are alike, where no checksum covers them, say the same
 		for i := range rapid.IntRange(1, 80).Draw(t, "frames") {
 			f := base
 			f.id = uint16(i)
@@ -133,7 +134,13 @@ func TestCoalescedSegmentsSayTheSame(t *testing.T) {
 			data := f.bytes()
 			if bad[len(frames)] {
 				at := rapid.IntRange(header.EthernetMinimumSize, len(data)-1).Draw(t, "at")
-				data[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+				bit := rapid.IntRange(0, 7).Draw(t, "bit")
+				if flip := [2]int{at, bit}; flips[flip] {
+					delete(bad, len(frames))
+				} else {
+					flips[flip] = true
+					data[at] ^= 1 << bit
+				}
 			}
 			frames, drawn = append(frames, data), append(drawn, f)
 		}
