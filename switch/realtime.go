@@ -66,14 +66,16 @@ func (r *realTimeWatch) goroutines() []goroutine {
 	return gs
 }
 
-// stacks dumps all goroutines, the caller's first, into buf, which grows as needed.
+// stacks dumps all goroutines, the caller's first, into buf, which grows until all of the
+// dump fits: what is left out would be taken for at rest. A goroutine has at most 100 calls
+// in it, which is 10 kB or so.
 func stacks(buf *[]byte) []byte {
 	if *buf == nil {
 		*buf = make([]byte, 1<<18)
 	}
 	n := runtime.Stack(*buf, true)
-	for n == len(*buf) && n < 1<<26 {
-		*buf = make([]byte, 4*n)
+	for n == len(*buf) {
+		*buf = make([]byte, 2*n)
 		n = runtime.Stack(*buf, true)
 	}
 	return (*buf)[:n]
