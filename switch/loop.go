@@ -73,7 +73,8 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 
 	began := time.Now()
 	w.settler.start(ctx, began.Add(w.cfg.WallLimit))
-	w.watch.start()
+	w.watch.start(&w.settler.buf)
+	w.settler.older = w.watch.before
 	harness := w.launchAll(apps)
 	if harness == nil {
 		harness = w.loop(ctx)

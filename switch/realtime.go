@@ -3,6 +3,7 @@ package vswitch
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -20,7 +21,7 @@ import (
 type realTimeWatch struct {
 	before map[string]bool // goroutines that are older than the run
 	next   time.Time       // of the next probe, in real time
-	buf    []byte
+	buf    *[]byte         // for dumps, the settler's
 
 	looked  time.Time     // when it was last looked for sleepers, in real time
 	took    time.Duration // how long that took
@@ -37,7 +38,8 @@ const (
 // instead is what to use in place of real time.
 const instead = "use the host's Sleep, AfterFunc, WithTimeout or deadlines, which run on the world's clock"
 
-func (r *realTimeWatch) start() {
+func (r *realTimeWatch) start(buf *[]byte) {
+	r.buf = buf
 	r.before = map[string]bool{}
 	for _, g := range r.goroutines() {
 		r.before[g.id] = true
@@ -54,29 +56,9 @@ type goroutine struct {
 }
 
 // goroutines dumps all goroutines but the caller's.
-func (r *realTimeWatch) goroutines() []goroutine { return parseGoroutines(stacks(&r.buf)) }
-
-// stacks dumps all goroutines, the caller's first, into buf, which grows as needed.
-func stacks(buf *[]byte) []byte {
-	if *buf == nil {
-		*buf = make([]byte, 1<<18)
-	}
-	n := runtime.Stack(*buf, true)
-	for n == len(*buf) && n < 1<<26 {
-		*buf = make([]byte, 4*n)
-		n = runtime.Stack(*buf, true)
-	}
-	return (*buf)[:n]
-}
-
-// parseGoroutines splits the text of runtime.Stack, leaving out the first
-// goroutine, which is the caller's.
-func parseGoroutines(dump []byte) []goroutine {
+func (r *realTimeWatch) goroutines() []goroutine {
 	var gs []goroutine
-	_, rest, _ := bytes.Cut(dump, []byte("\n\n"))
-	for len(rest) > 0 {
-		var part []byte
-		part, rest, _ = bytes.Cut(rest, []byte("\n\n"))
+	for part := range others(stacks(r.buf)) {
 		if g, ok := parseGoroutine(part); ok {
 			gs = append(gs, g)
 		}
@@ -84,12 +66,50 @@ func parseGoroutines(dump []byte) []goroutine {
 	return gs
 }
 
+// stacks dumps all goroutines, the caller's first, into buf, which grows until all of the
+// dump fits: what is left out would be taken for at rest. A goroutine has at most 100 calls
+// in it, which is 10 kB or so.
+func stacks(buf *[]byte) []byte {
+	if *buf == nil {
+		*buf = make([]byte, 1<<18)
+	}
+	n := runtime.Stack(*buf, true)
+	for n == len(*buf) {
+		*buf = make([]byte, 2*n)
+		n = runtime.Stack(*buf, true)
+	}
+	return (*buf)[:n]
+}
+
+// others yields what a dump has about each goroutine but the first, which is the caller's.
+func others(dump []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		_, rest, _ := bytes.Cut(dump, []byte("\n\n"))
+		for part := range bytes.SplitSeq(rest, []byte("\n\n")) {
+			if len(part) > 0 && !yield(part) {
+				return
+			}
+		}
+	}
+}
+
+// header reads the first line of what a dump has about a goroutine, for example
+// "goroutine 12 [chan receive, 3 minutes]:". state is nil where there is no such line.
+func header(part []byte) (id, state []byte) {
+	head, _, _ := bytes.Cut(part, []byte("\n"))
+	id, state, found := bytes.Cut(bytes.TrimPrefix(head, []byte("goroutine ")), []byte(" ["))
+	if !found {
+		return nil, nil
+	}
+	state, _, _ = bytes.Cut(bytes.TrimSuffix(state, []byte("]:")), []byte(","))
+	return id, state
+}
+
 // parseGoroutine reads what a dump has about one goroutine.
 func parseGoroutine(part []byte) (g goroutine, ok bool) {
-	head, stack, ok := strings.Cut(string(part), "\n")
-	id, state, found := strings.Cut(strings.TrimPrefix(head, "goroutine "), " [")
-	state, _, _ = strings.Cut(strings.TrimSuffix(state, "]:"), ",")
-	return goroutine{id, state, stack}, ok && found
+	id, state := header(part)
+	_, stack, found := bytes.Cut(part, []byte("\n"))
+	return goroutine{string(id), string(state), string(stack)}, found && state != nil
 }
 
 // frame is one call in a goroutine's stack.
@@ -162,12 +182,8 @@ func (g goroutine) parked() bool {
 func (r *realTimeWatch) sleepers(w *World) error {
 	began := time.Now()
 	defer func() { r.looked = time.Now(); r.took = r.looked.Sub(began) }()
-	_, rest, _ := bytes.Cut(stacks(&r.buf), []byte("\n\n"))
-	for len(rest) > 0 {
-		var part []byte
-		part, rest, _ = bytes.Cut(rest, []byte("\n\n"))
-		head, _, _ := bytes.Cut(part, []byte("\n"))
-		if !bytes.Contains(head, []byte(" [sleep")) && !bytes.Contains(head, []byte(" [IO wait")) {
+	for part := range others(stacks(r.buf)) {
+		if _, state := header(part); string(state) != "sleep" && string(state) != "IO wait" {
 			continue
 		}
 		g, ok := parseGoroutine(part)
@@ -305,7 +321,7 @@ func waitsEnded() waits {
 
 // busyGoroutines describes the goroutines that run or could run.
 func busyGoroutines() string {
-	r := &realTimeWatch{}
+	r := &realTimeWatch{buf: new([]byte)}
 	var s []string
 	for _, g := range r.goroutines() {
 		if g.state == "running" || g.state == "runnable" || g.state == "syscall" {

@@ -97,6 +97,47 @@ func TestSleepIsCaughtWhileOthersAreBusy(t *testing.T) {
 	}
 }
 
+// However long the dump of all goroutines is, it is read to its end: here it takes about
+// 90 MB, and who waits for a real pipe comes last.
+func TestRealTimeIsCaughtBehindThousandsOfDeepStacks(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("writes a few hundred megabytes of stacks")
+	}
+	w, n := world(t, vswitch.Config{WallLimit: 5 * time.Minute})
+	r, wr, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	release := make(chan struct{})
+	var all sync.WaitGroup
+	err = w.Run(context.Background(), func(context.Context) error {
+		for range 6000 {
+			all.Go(func() { waitDeep(100, release) })
+		}
+		if err := sleep(n, ms); err != nil { // all wait
+			return err
+		}
+		all.Go(func() { _, _ = r.Read(make([]byte, 1)) })
+		return sleep(n, time.Hour)
+	})
+	close(release)
+	must(t, wr.Close())
+	all.Wait()
+	if !errors.Is(err, vswitch.ErrRealTime) || !strings.Contains(err.Error(), "realtime_test.go:") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// waitDeep waits with at least so many calls on its stack.
+//
+//go:noinline
+func waitDeep(calls int, release chan struct{}) {
+	if calls > 0 {
+		waitDeep(calls-1, release)
+		return
+	}
+	<-release
+}
+
 func TestSleepAtADeadlockIsCaught(t *testing.T) {
 	w, _ := world(t, vswitch.Config{})
 	err := w.Run(context.Background(), func(context.Context) error {

@@ -1,7 +1,6 @@
 package vswitch
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -25,7 +24,10 @@ type settler struct {
 	deadline time.Time // of the run, in real time
 	suspect  bool      // somebody may be on the way back from a system call
 	thread   int       // that the loop was on when that was last looked into
-	buf      []byte
+	buf      []byte    // for dumps of all goroutines, which take megabytes when there are thousands
+
+	older map[string]bool // goroutines that were there before the run, by their number
+	look  time.Time       // not before is the baseline looked into again, in real time
 }
 
 const (
@@ -57,9 +59,14 @@ func (s *settler) quiet() bool {
 	return s.samples[0].Value.Uint64() <= 1 && s.samples[1].Value.Uint64() == 0 && notInGo <= s.baseline
 }
 
+// patience is how long others may be in system calls, in real time, until the settler looks
+// whether they have anything to do with the run.
+const patience = 2 * time.Millisecond
+
 // settle returns when nobody else runs or can run. It fails with ErrStuck when
 // that takes longer than the run has left, and when the run is cancelled.
 func (s *settler) settle() error {
+	var look time.Time
 	for i := 0; ; i++ {
 		// If it is quiet at once, nobody else has run since it was the last time.
 		if s.quiet() && (i == 0 && !s.suspect || s.atRest()) {
@@ -73,21 +80,62 @@ func (s *settler) settle() error {
 		if s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
 		}
-		if time.Now().After(s.deadline) {
+		now := time.Now()
+		if look.IsZero() {
+			look = now.Add(patience)
+		}
+		if s.samples[2].Value.Uint64() > s.baseline && now.After(look) && now.After(s.look) {
+			s.rebase(now)
+		}
+		if now.After(s.deadline) {
 			return fmt.Errorf("%w: goroutines still run when the wall time limit passes: %s", ErrStuck, busyGoroutines())
 		}
 	}
 }
 
+// rebase raises the baseline again when all who are in system calls are older than the run:
+// one that waits in one for long, as the reader of a CPU profile does, may have come back
+// for a moment, by which quiet lowered it. It takes at most a twentieth of the time.
+func (s *settler) rebase(began time.Time) {
+	if st := s.states(); st.newerInCalls == 0 {
+		s.baseline = max(s.baseline, st.olderInCalls)
+	}
+	s.look = time.Now().Add(20 * time.Since(began))
+}
+
 // atRest makes sure that quiet told the truth. That another thread took over for
 // a system call is seen from the loop being on another one itself, or from the
-// call having been counted.
+// call having been counted. It may have been counted for an older goroutine's, which
+// had come back from one.
 func (s *settler) atRest() bool {
 	if !s.suspect && threadID() == s.thread {
 		return true
 	}
-	_, others, _ := bytes.Cut(stacks(&s.buf), []byte("\n\n"))
-	s.suspect = bytes.Contains(others, []byte(" [runnable")) || bytes.Contains(others, []byte(" [running"))
+	st := s.states()
+	s.suspect = st.active || st.newerInCalls > 0
 	s.thread = threadID()
 	return !s.suspect
+}
+
+// states is what goroutines do, but for the caller.
+type states struct {
+	active                     bool   // one runs or can run
+	olderInCalls, newerInCalls uint64 // in system calls, older than the run and not
+}
+
+func (s *settler) states() (st states) {
+	for part := range others(stacks(&s.buf)) {
+		id, state := header(part)
+		switch string(state) {
+		case "running", "runnable":
+			st.active = true
+		case "syscall":
+			if s.older[string(id)] {
+				st.olderInCalls++
+			} else {
+				st.newerInCalls++
+			}
+		}
+	}
+	return st
 }

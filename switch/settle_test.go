@@ -3,6 +3,7 @@ package vswitch_test
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,4 +44,35 @@ func TestClockStandsStillDuringSystemCalls(t *testing.T) {
 	if moved > 0 {
 		t.Errorf("the clock moved during %d of %d system calls", moved, calls)
 	}
+}
+
+// A goroutine that is older than the run and waits in a system call, as the reader of a
+// terminal does, may come back from it and wait again: the run goes on.
+func TestOlderGoroutineWaitsInSystemCallsAgain(t *testing.T) {
+	r, wr, err := os.Pipe()
+	must(t, err)
+	r.Fd() // from now on reads block in the system call
+	var older sync.WaitGroup
+	older.Go(func() {
+		b := make([]byte, 1)
+		for {
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+		}
+	})
+	defer func() { wr.Close(); older.Wait(); r.Close() }()
+	time.Sleep(50 * ms) // it waits: nothing else shows when
+	w, n := world(t, vswitch.Config{WallLimit: 20 * time.Second})
+	must(t, w.Run(context.Background(), func(context.Context) error {
+		for range 100 {
+			if _, err := wr.Write([]byte{0}); err != nil {
+				return err
+			}
+			if err := sleep(n, ms); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
