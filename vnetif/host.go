@@ -112,12 +112,12 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	node.OnMidClose(h.midClose)
 	table := routeTable(interfaces, routes)
 	if fw != nil {
-		fw.routes = table
+		fw.stack, fw.routes = h.stack, table
 		for _, nic := range nics {
 			fw.mtus = append(fw.mtus, nic.MTU())
 		}
 	}
-	if err := h.configure(nics, interfaces, table, forward); err != nil {
+	if err := h.configure(nics, interfaces, table, fw); err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	var addrs []netip.Addr
@@ -160,6 +160,9 @@ func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack
 		}
 	}
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
+	if forward != nil {
+		forward.joins(l)
+	}
 	return ethernet.New(end), nil
 }
 
@@ -285,13 +288,13 @@ func routeTable(interfaces []Interface, more []Route) []tcpip.Route {
 }
 
 // configure gives the stack its interfaces, addresses and routes.
-func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward bool) error {
-	add := func(nic tcpip.NICID, p netip.Prefix) error {
+func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward *forwarding) error {
+	add := func(nic tcpip.NICID, p netip.Prefix, how stack.AddressProperties) error {
 		pa := tcpip.ProtocolAddress{
 			Protocol:          protocolOf(p.Addr()),
 			AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(p.Addr().AsSlice()), PrefixLen: p.Bits()},
 		}
-		if err := h.stack.AddProtocolAddress(nic, pa, stack.AddressProperties{}); err != nil {
+		if err := h.stack.AddProtocolAddress(nic, pa, how); err != nil {
 			return fmt.Errorf("address %v: %w", p, errorOf(err))
 		}
 		return nil
@@ -301,7 +304,7 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, rout
 			return errorOf(err)
 		}
 		for _, p := range interfaces[i].Addrs {
-			if err := add(nicOf(i), p); err != nil {
+			if err := add(nicOf(i), p, stack.AddressProperties{}); err != nil {
 				return err
 			}
 		}
@@ -310,12 +313,21 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, rout
 		return errorOf(err)
 	}
 	for _, p := range loopbackNets {
-		if err := add(nicLoopback, p); err != nil {
+		if err := add(nicLoopback, p, stack.AddressProperties{}); err != nil {
 			return err
 		}
 	}
 	h.stack.SetRouteTable(routes)
-	if forward {
+	if forward != nil {
+		for _, l := range forward.links {
+			if l.hasAddr(l.linkLocal) || !l.linkLocal.IsValid() {
+				continue
+			}
+			// All but redirects comes from the addresses that the router was given.
+			if err := add(l.nic, netip.PrefixFrom(l.linkLocal, 64), stack.AddressProperties{PEB: stack.NeverPrimaryEndpoint}); err != nil {
+				return err
+			}
+		}
 		for _, protocol := range []tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {
 			if err := h.stack.SetForwardingDefaultAndAllNICs(protocol, true); err != nil {
 				return errorOf(err)

@@ -33,6 +33,9 @@ type link struct {
 	own4  [][4]byte      // those of IPv4, without their networks
 	now   func() time.Time
 
+	// linkLocal is a link-local address of a router's interface that has IPv6.
+	linkLocal netip.Addr
+
 	forward *forwarding // of a router's link; nil for others
 
 	mu         sync.RWMutex
@@ -44,6 +47,11 @@ var (
 	_ stack.GSOEndpoint  = (*link)(nil)
 	_ vswitch.Endpoint   = (*link)(nil)
 )
+
+// hasAddr reports whether an address is the interface's.
+func (l *link) hasAddr(a netip.Addr) bool {
+	return slices.ContainsFunc(l.addrs, func(p netip.Prefix) bool { return p.Addr() == a })
+}
 
 // Deliver hands a frame to the stack; gVisor copies it.
 func (l *link) Deliver(data []byte) {
