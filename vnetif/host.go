@@ -57,6 +57,8 @@ type Host struct {
 	ports []*vswitch.Port // of its interfaces that are on switches
 	stack *stack.Stack
 
+	follow *following // nil for a router
+
 	mu    sync.Mutex
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
 }
@@ -71,6 +73,11 @@ func nicOf(i int) tcpip.NICID { return tcpip.NICID(i) + 1 }
 
 // NewHost puts a host on a switch, or on a [Backend] that delivers after Send has
 // returned. Close the world to end it.
+//
+// It follows ICMP redirects from its gateway (RFC 1122, section 3.2.2.2; RFC 4861, section 8):
+// for five minutes all that it sends to that destination goes to the better router, once
+// that has said its Ethernet address. Over IPv6 it believes a gateway that it has by a
+// link-local address. The gateway itself still has to answer for its own.
 func NewHost[P Port](on Backend[P], cfg HostConfig) (*Host, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
@@ -116,6 +123,8 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 		for _, nic := range nics {
 			fw.mtus = append(fw.mtus, nic.MTU())
 		}
+	} else {
+		h.follow.stack, h.follow.routes = h.stack, table
 	}
 	if err := h.configure(nics, interfaces, table, fw); err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
@@ -162,6 +171,9 @@ func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
 	if forward != nil {
 		forward.joins(l)
+	} else {
+		l.follow = &following{link: l}
+		h.follow = l.follow
 	}
 	return ethernet.New(end), nil
 }
@@ -287,6 +299,15 @@ func routeTable(interfaces []Interface, more []Route) []tcpip.Route {
 	return routes
 }
 
+// routeTo returns the route of a table that leads to an address: the first that fits.
+func routeTo(routes []tcpip.Route, to tcpip.Address) (r tcpip.Route, ok bool) {
+	i := slices.IndexFunc(routes, func(r tcpip.Route) bool { return r.Destination.Contains(to) })
+	if i < 0 {
+		return r, false
+	}
+	return routes[i], true
+}
+
 // configure gives the stack its interfaces, addresses and routes.
 func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward *forwarding) error {
 	add := func(nic tcpip.NICID, p netip.Prefix, how stack.AddressProperties) error {
@@ -342,6 +363,12 @@ func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 		return ipv4.ProtocolNumber
 	}
 	return ipv6.ProtocolNumber
+}
+
+// netipOf is gVisor's address as the standard library has it.
+func netipOf(a tcpip.Address) netip.Addr {
+	b, _ := netip.AddrFromSlice(a.AsSlice())
+	return b
 }
 
 // lockedReader is a seeded source in the shapes gVisor asks for.

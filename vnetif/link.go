@@ -37,6 +37,7 @@ type link struct {
 	linkLocal netip.Addr
 
 	forward *forwarding // of a router's link; nil for others
+	follow  *following  // of a host's; nil for others
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
@@ -100,6 +101,8 @@ func (l *link) take(data []byte) []byte {
 			_ = l.send([][]byte{better}) // one that finds no room is none
 		}
 		l.forward.arrives(data)
+	} else {
+		l.follow.hears(data)
 	}
 	return data
 }
@@ -120,6 +123,9 @@ func (l *link) asksAnother(frame []byte) bool {
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
+		if l.follow != nil {
+			l.follow.leads(pkt)
+		}
 		parts := pkt.AsSlices()
 		if l.forward != nil {
 			frame := slices.Concat(parts...)

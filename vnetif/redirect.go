@@ -76,14 +76,14 @@ func (f *forwarding) redirect4(l *link, frame []byte, now time.Time) []byte {
 // nextHop returns to which neighbour the router sends what is for an address, if that is out
 // of the interface.
 func (f *forwarding) nextHop(to tcpip.Address, nic tcpip.NICID) (via netip.Addr, ok bool) {
-	i := slices.IndexFunc(f.routes, func(r tcpip.Route) bool { return r.Destination.Contains(to) })
+	r, ok := routeTo(f.routes, to)
 	switch {
-	case i < 0 || f.routes[i].NIC != nic:
+	case !ok || r.NIC != nic:
 		return netip.Addr{}, false
-	case f.routes[i].Gateway.Len() > 0:
-		to = f.routes[i].Gateway
+	case r.Gateway.Len() > 0:
+		to = r.Gateway
 	}
-	return netip.AddrFromSlice(to.AsSlice())
+	return netipOf(to), true
 }
 
 // isNetwork reports whether an address is the one for broadcasts on a network, or its own.

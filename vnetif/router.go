@@ -49,8 +49,7 @@ type Route struct {
 // unreachable, fragmentation needed or packet too big), so that path MTU discovery
 // works through it. It fragments IPv4 packets that may be. What it sends back over the
 // interface that it came in by it tells the sender by a redirect (RFC 792, RFC 1812,
-// RFC 4861), as often as Linux does over IPv4; hosts of this package take no notice of one,
-// kernels do.
+// RFC 4861), as often as Linux does over IPv4. Hosts follow them, see [NewHost]; routers do not.
 //
 // An interface with IPv6 has a link-local address, too: of its Addrs the first that is one,
 // or one made of its port's MAC (RFC 4291, appendix A), by which the router only answers and
