@@ -2,10 +2,13 @@ package vnetif
 
 import (
 	"encoding/binary"
+	"net/netip"
+	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/vnreplay/vnreplay/switch"
 )
@@ -24,8 +27,27 @@ type forwarding struct {
 	own    map[tcpip.Address]bool // the router's addresses
 	routes []tcpip.Route          // the first that fits is taken
 	mtus   []uint32               // of the interfaces, in their order
+	links  []*link                // the interfaces'
+	stack  *stack.Stack
 
 	redirects redirects
+}
+
+// joins takes in the link of an interface. One with IPv6 has a link-local address (RFC 4291,
+// section 2.1): of those it was given the first, or one made of its Ethernet address.
+func (f *forwarding) joins(l *link) {
+	f.links = append(f.links, l)
+	ipv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	given := slices.IndexFunc(l.addrs, func(p netip.Prefix) bool { return ipv6(p) && p.Addr().IsLinkLocalUnicast() })
+	switch {
+	case given >= 0:
+		l.linkLocal = l.addrs[given].Addr()
+	case slices.ContainsFunc(l.addrs, ipv6):
+		l.linkLocal = netip.AddrFrom16(header.LinkLocalAddr(l.mac).As16())
+	default:
+		return
+	}
+	f.own[tcpip.AddrFrom16(l.linkLocal.As16())] = true
 }
 
 // arrives is told of a frame without tags before the stack is.

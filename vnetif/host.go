@@ -57,6 +57,8 @@ type Host struct {
 	ports []*vswitch.Port // of its interfaces that are on switches
 	stack *stack.Stack
 
+	follow *following // nil for a router
+
 	mu    sync.Mutex
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
 }
@@ -71,6 +73,11 @@ func nicOf(i int) tcpip.NICID { return tcpip.NICID(i) + 1 }
 
 // NewHost puts a host on a switch, or on a [Backend] that delivers after Send has
 // returned. Close the world to end it.
+//
+// It follows ICMP redirects from its gateway (RFC 1122, section 3.2.2.2; RFC 4861, section 8):
+// for five minutes all that it sends to that destination goes to the better router, once
+// that has said its Ethernet address. Over IPv6 it believes a gateway that it has by a
+// link-local address. The gateway itself still has to answer for its own.
 func NewHost[P Port](on Backend[P], cfg HostConfig) (*Host, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
@@ -112,12 +119,14 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	node.OnMidClose(h.midClose)
 	table := routeTable(interfaces, routes)
 	if fw != nil {
-		fw.routes = table
+		fw.stack, fw.routes = h.stack, table
 		for _, nic := range nics {
 			fw.mtus = append(fw.mtus, nic.MTU())
 		}
+	} else {
+		h.follow.stack, h.follow.routes = h.stack, table
 	}
-	if err := h.configure(nics, interfaces, table, forward); err != nil {
+	if err := h.configure(nics, interfaces, table, fw); err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	var addrs []netip.Addr
@@ -160,6 +169,12 @@ func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack
 		}
 	}
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
+	if forward != nil {
+		forward.joins(l)
+	} else {
+		l.follow = &following{link: l}
+		h.follow = l.follow
+	}
 	return ethernet.New(end), nil
 }
 
@@ -284,14 +299,23 @@ func routeTable(interfaces []Interface, more []Route) []tcpip.Route {
 	return routes
 }
 
+// routeTo returns the route of a table that leads to an address: the first that fits.
+func routeTo(routes []tcpip.Route, to tcpip.Address) (r tcpip.Route, ok bool) {
+	i := slices.IndexFunc(routes, func(r tcpip.Route) bool { return r.Destination.Contains(to) })
+	if i < 0 {
+		return r, false
+	}
+	return routes[i], true
+}
+
 // configure gives the stack its interfaces, addresses and routes.
-func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward bool) error {
-	add := func(nic tcpip.NICID, p netip.Prefix) error {
+func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward *forwarding) error {
+	add := func(nic tcpip.NICID, p netip.Prefix, how stack.AddressProperties) error {
 		pa := tcpip.ProtocolAddress{
 			Protocol:          protocolOf(p.Addr()),
 			AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(p.Addr().AsSlice()), PrefixLen: p.Bits()},
 		}
-		if err := h.stack.AddProtocolAddress(nic, pa, stack.AddressProperties{}); err != nil {
+		if err := h.stack.AddProtocolAddress(nic, pa, how); err != nil {
 			return fmt.Errorf("address %v: %w", p, errorOf(err))
 		}
 		return nil
@@ -301,7 +325,7 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, rout
 			return errorOf(err)
 		}
 		for _, p := range interfaces[i].Addrs {
-			if err := add(nicOf(i), p); err != nil {
+			if err := add(nicOf(i), p, stack.AddressProperties{}); err != nil {
 				return err
 			}
 		}
@@ -310,12 +334,21 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, rout
 		return errorOf(err)
 	}
 	for _, p := range loopbackNets {
-		if err := add(nicLoopback, p); err != nil {
+		if err := add(nicLoopback, p, stack.AddressProperties{}); err != nil {
 			return err
 		}
 	}
 	h.stack.SetRouteTable(routes)
-	if forward {
+	if forward != nil {
+		for _, l := range forward.links {
+			if l.hasAddr(l.linkLocal) || !l.linkLocal.IsValid() {
+				continue
+			}
+			// All but redirects comes from the addresses that the router was given.
+			if err := add(l.nic, netip.PrefixFrom(l.linkLocal, 64), stack.AddressProperties{PEB: stack.NeverPrimaryEndpoint}); err != nil {
+				return err
+			}
+		}
 		for _, protocol := range []tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {
 			if err := h.stack.SetForwardingDefaultAndAllNICs(protocol, true); err != nil {
 				return errorOf(err)
@@ -330,6 +363,12 @@ func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 		return ipv4.ProtocolNumber
 	}
 	return ipv6.ProtocolNumber
+}
+
+// netipOf is gVisor's address as the standard library has it.
+func netipOf(a tcpip.Address) netip.Addr {
+	b, _ := netip.AddrFromSlice(a.AsSlice())
+	return b
 }
 
 // lockedReader is a seeded source in the shapes gVisor asks for.

@@ -33,7 +33,11 @@ type link struct {
 	own4  [][4]byte      // those of IPv4, without their networks
 	now   func() time.Time
 
+	// linkLocal is a link-local address of a router's interface that has IPv6.
+	linkLocal netip.Addr
+
 	forward *forwarding // of a router's link; nil for others
+	follow  *following  // of a host's; nil for others
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
@@ -44,6 +48,11 @@ var (
 	_ stack.GSOEndpoint  = (*link)(nil)
 	_ vswitch.Endpoint   = (*link)(nil)
 )
+
+// hasAddr reports whether an address is the interface's.
+func (l *link) hasAddr(a netip.Addr) bool {
+	return slices.ContainsFunc(l.addrs, func(p netip.Prefix) bool { return p.Addr() == a })
+}
 
 // Deliver hands a frame to the stack; gVisor copies it.
 func (l *link) Deliver(data []byte) {
@@ -92,6 +101,8 @@ func (l *link) take(data []byte) []byte {
 			_ = l.send([][]byte{better}) // one that finds no room is none
 		}
 		l.forward.arrives(data)
+	} else {
+		l.follow.hears(data)
 	}
 	return data
 }
@@ -112,6 +123,9 @@ func (l *link) asksAnother(frame []byte) bool {
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
+		if l.follow != nil {
+			l.follow.leads(pkt)
+		}
 		parts := pkt.AsSlices()
 		if l.forward != nil {
 			frame := slices.Concat(parts...)

@@ -17,10 +17,10 @@ import (
 // redirects are the messages by which a router tells a neighbour of a better way, which
 // gVisor sends none of: that what it sent could go at once to where the router sends it, on
 // the network that it came from (RFC 792; RFC 1812, section 5.2.7.2). The packet is
-// forwarded all the same. How often it says so is Linux's (ip_rt_send_redirect): again after
-// 40 ms, 80 ms and so on, because a host may first have to find out the better way's address;
-// and after nine times not any more, before it has been quiet for 20 s, because some hosts,
-// like gVisor's, take no notice.
+// forwarded all the same. How often it says so is Linux's for IPv4 (ip_rt_send_redirect): again
+// after 40 ms, 80 ms and so on, because a host may first have to find out the better way's
+// address; and after nine times not any more, before it has been quiet for 20 s, because some
+// hosts take no notice. For IPv6, where Linux has two buckets of tokens, it is the same here.
 type redirects struct {
 	mu   sync.Mutex
 	told map[[2]netip.Addr]toldWay // by source and destination
@@ -43,10 +43,19 @@ const (
 // redirect returns the frame that tells the sender of a frame without tags, which has come
 // to the link, of a better way, or nil.
 func (f *forwarding) redirect(l *link, frame []byte, now time.Time) []byte {
-	if len(frame) < vswitch.HeaderLen+header.IPv4MinimumSize || vswitch.MAC(frame[:6]).IsGroup() ||
-		binary.BigEndian.Uint16(frame[12:]) != uint16(header.IPv4ProtocolNumber) {
+	if len(frame) < vswitch.HeaderLen || vswitch.MAC(frame[:6]).IsGroup() {
 		return nil
 	}
+	switch tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:])) {
+	case header.IPv4ProtocolNumber:
+		return f.redirect4(l, frame, now)
+	case header.IPv6ProtocolNumber:
+		return f.redirect6(l, frame, now)
+	}
+	return nil
+}
+
+func (f *forwarding) redirect4(l *link, frame []byte, now time.Time) []byte {
 	ip := header.IPv4(frame[vswitch.HeaderLen:])
 	if !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || ip.TTL() <= 1 || ip.FragmentOffset() != 0 || sourceRouted(ip) || isError(ip) {
 		return nil
@@ -61,20 +70,20 @@ func (f *forwarding) redirect(l *link, frame []byte, now time.Time) []byte {
 	if !ok || i < 0 || from == via || isNetwork(l.addrs[i], via) || !f.redirects.allow(from, to, now) {
 		return nil
 	}
-	return redirectFrame(frame, l.port.MAC(), l.addrs[i].Addr(), via)
+	return redirectFrame4(frame, l.port.MAC(), l.addrs[i].Addr(), via)
 }
 
 // nextHop returns to which neighbour the router sends what is for an address, if that is out
 // of the interface.
 func (f *forwarding) nextHop(to tcpip.Address, nic tcpip.NICID) (via netip.Addr, ok bool) {
-	i := slices.IndexFunc(f.routes, func(r tcpip.Route) bool { return r.Destination.Contains(to) })
+	r, ok := routeTo(f.routes, to)
 	switch {
-	case i < 0 || f.routes[i].NIC != nic:
+	case !ok || r.NIC != nic:
 		return netip.Addr{}, false
-	case f.routes[i].Gateway.Len() > 0:
-		to = f.routes[i].Gateway
+	case r.Gateway.Len() > 0:
+		to = r.Gateway
 	}
-	return netip.AddrFromSlice(to.AsSlice())
+	return netipOf(to), true
 }
 
 // isNetwork reports whether an address is the one for broadcasts on a network, or its own.
@@ -156,9 +165,9 @@ func (r *redirects) allow(from, to netip.Addr, now time.Time) bool {
 	return true
 }
 
-// redirectFrame is the message about a frame, to its sender: a redirect for the host (RFC
+// redirectFrame4 is the message about a frame, to its sender: a redirect for the host (RFC
 // 792, type 5, code 1), with as much of its packet as there is room for.
-func redirectFrame(about []byte, mac vswitch.MAC, src, via netip.Addr) []byte {
+func redirectFrame4(about []byte, mac vswitch.MAC, src, via netip.Addr) []byte {
 	packet := about[vswitch.HeaderLen:]
 	packet = packet[:header.IPv4(packet).TotalLength()]
 	const headers = header.IPv4MinimumSize + header.ICMPv4MinimumSize

@@ -18,7 +18,10 @@ import (
 // A router tells a neighbour of the better way, less and less often, and
 // forwards what it was sent all the same.
 func TestRouterRedirects(t *testing.T) {
-	const via = "10.0.0.77" // on the network that the probe is on
+	const via = "10.0.0.77"                   // on the network that the probe is on
+	options := func(o ...byte) func([]byte) { // in place of the first four bytes behind the header
+		return func(f []byte) { f[14] = 0x46; copy(f[34:], o) }
+	}
 	for _, c := range []struct {
 		name   string
 		change func(frame []byte)
@@ -43,6 +46,9 @@ func TestRouterRedirects(t *testing.T) {
 		{name: "a later fragment", to: "10.50.0.1", change: func(f []byte) { f[21] = 10 }},
 		{name: "an ICMP error", to: "10.50.0.1", change: func(f []byte) { f[23], f[34] = 1, 3 }},
 		{name: "an echo request", to: "10.50.0.1", change: func(f []byte) { f[23], f[34] = 1, 8 }, want: 1},
+		{name: "which says its way itself", to: "10.50.0.1", change: options(131, 3, 4, 0)},
+		{name: "which says its way itself, strictly", to: "10.50.0.1", change: options(1, 137, 2, 0)},
+		{name: "with another option", to: "10.50.0.1", change: options(1, 1, 1, 0), want: 1},
 		{name: "a wrong checksum", to: "10.50.0.1", change: func(f []byte) { f[24] ^= 0xff }, alone: true},
 	} {
 		for _, real := range []bool{false, true} {

@@ -48,9 +48,14 @@ type Route struct {
 // what it cannot forward by ICMP (RFC 1812, RFC 4443: time exceeded, destination
 // unreachable, fragmentation needed or packet too big), so that path MTU discovery
 // works through it. It fragments IPv4 packets that may be. What it sends back over the
-// interface that it came in by it tells the sender by an IPv4 redirect (RFC 792, RFC 1812),
-// as often as Linux does; hosts of this package take no notice of one, kernels do. It sends none over IPv6, where they have to come from, and
-// to name, link-local addresses (RFC 4861, section 8), which its interfaces do not have.
+// interface that it came in by it tells the sender by a redirect (RFC 792, RFC 1812,
+// RFC 4861), as often as Linux does over IPv4. Hosts follow them, see [NewHost]; routers do not.
+//
+// An interface with IPv6 has a link-local address, too: of its Addrs the first that is one,
+// or one made of its port's MAC (RFC 4291, appendix A), by which the router only answers and
+// redirects. Redirects over IPv6 come from it, and hosts take them only from the gateway that
+// they know; so it is the address to give them. A router that is to be named in one is the next
+// hop of a route by its link-local address, which has to be on the network of one of Addrs.
 //
 // In real time one flaw of gVisor's is left: it reads the TTL of an IPv4 packet after it has
 // given back the memory that this is in, so that, very seldom, a packet may leave with another
@@ -97,6 +102,8 @@ func (cfg *RouterConfig) check() (w *vswitch.World, err error) {
 			return nil, fmt.Errorf("route %d: %v and next hop %v are of different families", n+1, r.To, r.Via)
 		case towards(cfg.Interfaces, r.Via) < 0:
 			return nil, fmt.Errorf("route %d: %w: next hop %v", n+1, errOffLink, r.Via)
+		case r.Via.Is6() && r.Via.IsLinkLocalUnicast() && towards(cfg.Interfaces[towards(cfg.Interfaces, r.Via)+1:], r.Via) >= 0:
+			return nil, fmt.Errorf("route %d: next hop %v is on networks of several interfaces: give these longer prefixes, such as fe80::a:1/112", n+1, r.Via)
 		}
 	}
 	return w, nil

@@ -321,7 +321,11 @@ func TestRouterConfigIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	lan := vnetif.Interface{Switch: sw, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.254/24")}}
+	local := func(addr string) vnetif.Interface {
+		return vnetif.Interface{Switch: sw, Addrs: []netip.Prefix{netip.MustParsePrefix(addr)}}
+	}
 	for want, cfg := range map[string]vnetif.RouterConfig{
+		"fe80::7 is on networks of several":      {Interfaces: []vnetif.Interface{local("fe80::1/64"), local("fe80::2/64")}, Routes: []vnetif.Route{{To: netip.MustParsePrefix("fd00::/32"), Via: netip.MustParseAddr("fe80::7")}}},
 		"no interfaces":                          {},
 		"interface 1: no switch":                 {Interfaces: []vnetif.Interface{{}}},
 		"interface 2: switch switch0 is in anot": {Interfaces: []vnetif.Interface{lan, {Switch: sw2}}},
