@@ -37,11 +37,15 @@ type Result struct {
 }
 
 // LostResult counts what was lost without a rule, by cause: frames on their senders'
-// cables, and on the cables of each of their receivers.
+// cables, and on the cables of each of their receivers; and packets in routers.
 type LostResult struct {
 	Queue uint64 `json:"queue"` // the queue before a cable of limited rate was full
 	Down  uint64 `json:"down"`  // the cable was pulled
 	MTU   uint64 `json:"mtu"`   // longer than the receiver's port takes
+
+	// NotForwarded are packets that routers had to drop: no hops left, no way, too long, or
+	// not to be forwarded at all. Of most an ICMP message has told the sender.
+	NotForwarded uint64 `json:"not_forwarded,omitempty"`
 }
 
 func (l *LostResult) add(c *vswitch.Counters) {

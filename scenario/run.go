@@ -288,6 +288,7 @@ func (r *runner) result(w *vswitch.World) *Result {
 			}
 		}
 		s := h.Stats()
+		res.Lost.NotForwarded += s.NotForwarded
 		res.TCP.Retransmits += s.TCPRetransmits
 		res.TCP.Resets += s.TCPResetsSent
 		res.TCP.ChecksumErrors += s.TCPChecksumErrors

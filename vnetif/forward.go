@@ -4,16 +4,19 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/header/parse"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/vnreplay/vnreplay/switch"
 )
 
-// forwarding is what a router's links do about three things in which gVisor's forwarding
+// forwarding is what a router's links do about things in which gVisor's forwarding
 // is no router's. It gives every TCP segment and UDP datagram that it forwards a new
 // checksum, which would make those that were corrupted before look good; unless the
 // network card does checksums: so the link says that it does, and does those of the
@@ -21,8 +24,9 @@ import (
 // is left with none; the link takes it away on arrival. And its "packet too big" (RFC
 // 4443, section 3.2) names an MTU of 0, of which its own TCP concludes segments of one
 // byte; the link fills in that of the interface which leads on. When it cuts what is a
-// fragment already, its pieces begin at 0 again; the link cuts these on arrival. Redirects
-// are made by it altogether.
+// fragment already, its pieces begin at 0 again; the link cuts these on arrival. It forwards
+// what came to all stations, and what must not leave its network; the link does not give it
+// that. Redirects are made by it altogether.
 type forwarding struct {
 	own    map[tcpip.Address]bool // the router's addresses
 	routes []tcpip.Route          // the first that fits is taken
@@ -31,6 +35,7 @@ type forwarding struct {
 	stack  *stack.Stack
 
 	redirects redirects
+	refused   atomic.Uint64 // packets that were not given to the stack
 }
 
 // joins takes in the link of an interface. One with IPv6 has a link-local address (RFC 4291,
@@ -48,6 +53,89 @@ func (f *forwarding) joins(l *link) {
 		return
 	}
 	f.own[tcpip.AddrFrom16(l.linkLocal.As16())] = true
+}
+
+// refuses reports whether a frame without tags has a packet for somebody else that a router
+// may not forward, or cannot. It says so to nobody, but counts it. Not forwarded is what is
+// for no address at all (RFC 1812, section 5.3.7; RFC 4291, section 2.5.2), what has to do
+// with IPv4's link-local addresses (RFC 3927, section 2.7; gVisor knows of IPv6's itself),
+// what was sent to all stations by its Ethernet address but to one by IP (RFC 1812, section
+// 5.3.4), because that would double what has a way already, and what gVisor would spoil.
+func (f *forwarding) refuses(frame []byte) bool {
+	if len(frame) < vswitch.HeaderLen {
+		return false
+	}
+	p := frame[vswitch.HeaderLen:]
+	var src, dst netip.Addr
+	var spoils bool
+	switch tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:])) {
+	case header.IPv4ProtocolNumber:
+		ip := header.IPv4(p)
+		if !ip.IsValid(len(p)) {
+			return false
+		}
+		src, dst, spoils = netipOf(ip.SourceAddress()), netipOf(ip.DestinationAddress()), spoils4(ip)
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(p)
+		if !ip.IsValid(len(p)) {
+			return false
+		}
+		src, dst, spoils = netipOf(ip.SourceAddress()), netipOf(ip.DestinationAddress()), spoils6(ip)
+	default:
+		return false
+	}
+	if f.own[tcpip.AddrFromSlice(dst.AsSlice())] || dst.IsMulticast() || dst == limitedBroadcast {
+		return false
+	}
+	no := spoils || dst.IsUnspecified() || dst.Is4() && (thisNetwork.Contains(dst) || src.IsLinkLocalUnicast() || dst.IsLinkLocalUnicast()) ||
+		vswitch.MAC(frame[:6]).IsGroup() && !f.isBroadcast(dst)
+	if no {
+		f.refused.Add(1)
+	}
+	return no
+}
+
+// spoils4 reports whether gVisor would forward less than an IPv4 packet; see surplus.
+func spoils4(ip header.IPv4) bool {
+	return ip.TransportProtocol() == header.UDPProtocolNumber && !ip.More() && ip.FragmentOffset() == 0 && surplus(ip.Payload())
+}
+
+// spoils6 reports whether gVisor would forward less than an IPv6 packet (see surplus), or
+// panic: it does when the headers, with all extensions, are longer than the least MTU (ipv6.go,
+// handleForwardingError, as of 20260905035102), as which nobody may send them (RFC 7112,
+// section 5).
+func spoils6(ip header.IPv6) bool {
+	switch tcpip.TransportProtocolNumber(ip.NextHeader()) {
+	case header.TCPProtocolNumber, header.ICMPv6ProtocolNumber:
+		return false
+	case header.UDPProtocolNumber:
+		return surplus(ip.Payload())
+	}
+	whole := ip[:header.IPv6MinimumSize+int(ip.PayloadLength())]
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(whole)})
+	defer pkt.DecRef()
+	protocol, _, _, _, ok := parse.IPv6(pkt) // no protocol of a fragment
+	headers := len(pkt.NetworkHeader().Slice())
+	return ok && (headers > header.IPv6MinimumMTU || protocol == header.UDPProtocolNumber && surplus(header.UDP(whole[headers:])))
+}
+
+// surplus reports whether there is more behind a UDP datagram in its packet (RFC 9868 calls it
+// surplus area). gVisor takes it away when it forwards the packet, but leaves the packet's length
+// as it was.
+func surplus(udp header.UDP) bool {
+	return len(udp) >= header.UDPMinimumSize && int(udp.Length()) >= header.UDPMinimumSize && int(udp.Length()) < len(udp)
+}
+
+var (
+	limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	thisNetwork      = netip.PrefixFrom(netip.IPv4Unspecified(), 8)
+)
+
+// isBroadcast reports whether an IPv4 address is that of all stations on a network of the router's.
+func (f *forwarding) isBroadcast(a netip.Addr) bool {
+	return a.Is4() && slices.ContainsFunc(f.links, func(l *link) bool {
+		return slices.ContainsFunc(l.addrs, func(p netip.Prefix) bool { return p.Contains(a) && isNetwork(p, a) })
+	})
 }
 
 // arrives is told of a frame without tags before the stack is.

@@ -57,7 +57,8 @@ type Host struct {
 	ports []*vswitch.Port // of its interfaces that are on switches
 	stack *stack.Stack
 
-	follow *following // nil for a router
+	follow  *following  // nil for a router
+	forward *forwarding // nil for others
 
 	mu    sync.Mutex
 	dying []tcpip.Endpoint // closed by the application, not yet by TCP
@@ -96,18 +97,17 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 		return nil, fmt.Errorf("host: %w", err)
 	}
 	h := &Host{name: name, world: w, node: node}
-	var fw *forwarding
 	if forward {
-		fw = &forwarding{own: map[tcpip.Address]bool{}}
+		h.forward = &forwarding{own: map[tcpip.Address]bool{}}
 		for _, i := range interfaces {
 			for _, p := range i.Addrs {
-				fw.own[tcpip.AddrFromSlice(p.Addr().AsSlice())] = true
+				h.forward.own[tcpip.AddrFromSlice(p.Addr().AsSlice())] = true
 			}
 		}
 	}
 	var nics []stack.LinkEndpoint
 	for n, i := range interfaces {
-		nic, err := h.connect(nicOf(n), i, fw)
+		nic, err := h.connect(nicOf(n), i)
 		if err != nil {
 			return nil, fmt.Errorf("host %s: %w", name, err)
 		}
@@ -118,7 +118,7 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	node.OnClose(h.stack.Destroy)
 	node.OnMidClose(h.midClose)
 	table := routeTable(interfaces, routes)
-	if fw != nil {
+	if fw := h.forward; fw != nil {
 		fw.stack, fw.routes = h.stack, table
 		for _, nic := range nics {
 			fw.mtus = append(fw.mtus, nic.MTU())
@@ -126,7 +126,7 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 	} else {
 		h.follow.stack, h.follow.routes = h.stack, table
 	}
-	if err := h.configure(nics, interfaces, table, fw); err != nil {
+	if err := h.configure(nics, interfaces, table); err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	var addrs []netip.Addr
@@ -138,17 +138,17 @@ func newHost(w *vswitch.World, name string, interfaces []Interface, routes []Rou
 }
 
 // connect plugs in an interface of the host and returns its link.
-func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack.LinkEndpoint, error) {
+func (h *Host) connect(nic tcpip.NICID, i Interface) (stack.LinkEndpoint, error) {
 	if i.Port.Name == "" {
 		i.Port.Name = h.name
 	}
-	l := &link{tags: slices.Clone(i.Tags), forward: forward}
+	l := &link{tags: slices.Clone(i.Tags), forward: h.forward}
 	var end interface {
 		vswitch.Endpoint
 		stack.LinkEndpoint
 	} = l
 	if h.world.RealTime() {
-		live := &liveLink{link: link{tags: l.tags, forward: forward}}
+		live := &liveLink{link: link{tags: l.tags, forward: h.forward}}
 		l, end = &live.link, live
 	}
 	if i.plug == nil {
@@ -169,8 +169,8 @@ func (h *Host) connect(nic tcpip.NICID, i Interface, forward *forwarding) (stack
 		}
 	}
 	l.port, l.mac = port, tcpip.LinkAddress(mac[:])
-	if forward != nil {
-		forward.joins(l)
+	if h.forward != nil {
+		h.forward.joins(l)
 	} else {
 		l.follow = &following{link: l}
 		h.follow = l.follow
@@ -309,7 +309,7 @@ func routeTo(routes []tcpip.Route, to tcpip.Address) (r tcpip.Route, ok bool) {
 }
 
 // configure gives the stack its interfaces, addresses and routes.
-func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route, forward *forwarding) error {
+func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, routes []tcpip.Route) error {
 	add := func(nic tcpip.NICID, p netip.Prefix, how stack.AddressProperties) error {
 		pa := tcpip.ProtocolAddress{
 			Protocol:          protocolOf(p.Addr()),
@@ -339,8 +339,8 @@ func (h *Host) configure(nics []stack.LinkEndpoint, interfaces []Interface, rout
 		}
 	}
 	h.stack.SetRouteTable(routes)
-	if forward != nil {
-		for _, l := range forward.links {
+	if h.forward != nil {
+		for _, l := range h.forward.links {
 			if l.hasAddr(l.linkLocal) || !l.linkLocal.IsValid() {
 				continue
 			}
@@ -470,13 +470,19 @@ type HostStats struct {
 	UDPChecksumErrors  uint64
 	UDPBufferOverflows uint64 // datagrams dropped because nobody read them in time
 	IPMalformed        uint64 // among them bad IPv4 header checksums
+	NotForwarded       uint64 // packets that a router dropped, of which its ICMP messages say some
 }
 
 // Stats returns the stack's counters. Call it when the world is not running, or
 // from one of its goroutines.
 func (h *Host) Stats() HostStats {
 	s := h.stack.Stats()
+	notForwarded := s.IP.Forwarding.Errors.Value()
+	if h.forward != nil {
+		notForwarded += h.forward.refused.Load()
+	}
 	return HostStats{
+		NotForwarded:       notForwarded,
 		TCPConnections:     s.TCP.CurrentConnected.Value(),
 		TCPRetransmits:     s.TCP.Retransmits.Value(),
 		TCPResetsSent:      s.TCP.ResetsSent.Value(),

@@ -97,6 +97,9 @@ func (l *link) take(data []byte) []byte {
 		return nil
 	}
 	if l.forward != nil {
+		if l.forward.refuses(data) {
+			return nil
+		}
 		if better := l.forward.redirect(l, data, l.now()); better != nil {
 			_ = l.send([][]byte{better}) // one that finds no room is none
 		}

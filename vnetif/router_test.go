@@ -80,12 +80,6 @@ func newTwoLANs(t testing.TB, real bool, wanMTU int) *twoLANs {
 	check(err)
 	n.wan, err = n.w.NewSwitch(vswitch.SwitchConfig{Name: "wan", Recorder: watcher{n, &n.seen[1]}})
 	check(err)
-	prefixes := func(texts ...string) (all []netip.Prefix) {
-		for _, s := range texts {
-			all = append(all, netip.MustParsePrefix(s))
-		}
-		return all
-	}
 	n.client, err = vnetif.NewHost(n.lan, vnetif.HostConfig{
 		Name: "client", Addrs: prefixes("10.0.0.1/24", "fd00:a::1/64"),
 		Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.254"), netip.MustParseAddr("fd00:a::fe")},
@@ -291,6 +285,13 @@ func TestRouterAnswersWhatItCannotForward(t *testing.T) {
 			}
 			if atServer != c.atServer {
 				t.Errorf("%d of its packets on the wan, want %d", atServer, c.atServer)
+			}
+			dropped := uint64(1)
+			if c.atServer > 0 {
+				dropped = 0
+			}
+			if got := n.router.Stats().NotForwarded; got != dropped {
+				t.Errorf("%d packets were not forwarded, want %d", got, dropped)
 			}
 		})
 	}

@@ -121,11 +121,14 @@ func (o *runOutcome) write(w io.Writer) error {
 func lostWithoutRule(l scenario.LostResult) string {
 	var parts []string
 	for _, x := range []struct {
-		n     uint64
-		where string
-	}{{l.Queue, "to full queues"}, {l.Down, "to pulled cables"}, {l.MTU, "for their length"}} {
+		n           uint64
+		what, where string
+	}{
+		{l.Queue, "frame", "to full queues"}, {l.Down, "frame", "to pulled cables"}, {l.MTU, "frame", "for their length"},
+		{l.NotForwarded, "packet", "in routers"},
+	} {
 		if x.n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s", count(x.n, "frame"), x.where))
+			parts = append(parts, fmt.Sprintf("%s %s", count(x.n, x.what), x.where))
 		}
 	}
 	return strings.Join(parts, ", ")
