@@ -26,6 +26,8 @@ type settler struct {
 	thread   int       // that the loop was on when that was last looked into
 	buf      []byte    // for dumps of all goroutines, which take megabytes when there are thousands
 
+	collections collections
+
 	older map[string]bool // goroutines that were there before the run, by their number
 	look  time.Time       // not before is the baseline looked into again, in real time
 }
@@ -42,6 +44,7 @@ const (
 func (s *settler) start(ctx context.Context, deadline time.Time) {
 	s.samples = []metrics.Sample{{Name: metricRunning}, {Name: metricRunnable}, {Name: metricNotInGo}}
 	s.ctx, s.deadline = ctx, deadline
+	s.collections.start()
 	s.baseline = 1 << 63
 	for range 1000 {
 		metrics.Read(s.samples)
@@ -70,7 +73,10 @@ func (s *settler) settle() error {
 	for i := 0; ; i++ {
 		// If it is quiet at once, nobody else has run since it was the last time.
 		if s.quiet() && (i == 0 && !s.suspect || s.atRest()) {
-			return nil
+			if !s.collections.begun() {
+				return nil
+			}
+			s.collections.await()
 		}
 		runtime.Gosched()
 		// A busy goroutine gives way once in 10 ms only: look at the limits often.

@@ -3,6 +3,7 @@ package vswitch_test
 import (
 	"context"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -75,4 +76,33 @@ func TestOlderGoroutineWaitsInSystemCallsAgain(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// Who collects garbage waits for it: meanwhile the clock stands still, and others do nothing.
+func TestClockStandsStillDuringCollections(t *testing.T) {
+	for range 20 {
+		w, n := world(t, vswitch.Config{})
+		steps := 0
+		w.Go("other", func(context.Context) error {
+			for steps = range 100 {
+				if err := sleep(n, 100*time.Microsecond); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		must(t, w.Run(context.Background(), func(context.Context) error {
+			for range 5 {
+				before, done := w.Now(), steps
+				runtime.GC()
+				if now := w.Now(); now != before || steps != done {
+					t.Errorf("the clock moved by %v, others took %d steps", now.Sub(before), steps-done)
+				}
+				if err := sleep(n, ms); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
 }
