@@ -43,7 +43,8 @@ var _ io.WriteCloser = (*File)(nil)
 // Opening a named pipe waits for its reader; see [CreateFileContext].
 //
 // The error is [ErrBeingWritten], or the operating system's; also when
-// PATH.partial is a symbolic link, or otherwise no regular file.
+// PATH.partial is a symbolic link, or otherwise no regular file, and when the name
+// promises a compressed file (.gz, .zst), which a File is not.
 func CreateFile(path string) (*File, error) {
 	return CreateFileContext(context.Background(), path)
 }
@@ -60,6 +61,10 @@ func CreateFileContext(ctx context.Context, path string) (*File, error) {
 			return nil, err
 		}
 		return &File{f: f, path: path}, nil
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".gz", ".zst":
+		return nil, &os.PathError{Op: "create", Path: path, Err: errors.New("it is not compressed; leave the ending out")}
 	}
 	target := path
 	if t, err := filepath.EvalSymlinks(path); err == nil {

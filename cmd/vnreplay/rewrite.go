@@ -118,8 +118,6 @@ func formatOf(out string) (pcap.FileFormat, error) {
 		return pcap.PcapngFormat, nil
 	case ".pcap":
 		return pcap.ClassicFormat, nil
-	case ".gz", ".zst":
-		return 0, usage("-w %s: it is not compressed; leave the ending out", out)
 	}
 	return pcap.SameFormat, nil
 }
