@@ -48,6 +48,7 @@ func TestBadInput(t *testing.T) {
 		{"pcap version", swap(pcapFile, 4, 9), "damaged capture at byte 0: pcap version 9.4; 2.0 to 2.4 and 543.0 are known"},
 		{"an absurd record", swap(pcapFile, 24+8, 0xff, 0xff, 0xff, 0x7f), "damaged capture at byte 24: record of 2147483647 bytes; at most 262144 are possible"},
 		{"an absurd second record", swap(pcapFile, 45+8, 0xff, 0xff, 0xff, 0x7f), "damaged capture at byte 45, after frame 1: record of"},
+		{"two files, one behind the other", slices.Concat(pcapFile, pcapFile), fmt.Sprintf("damaged capture at byte %d, after frame 2: another capture begins here: mergecap -a", len(pcapFile))},
 		{"byte order", swap(good().Bytes(), 8, 1, 2, 3, 4), "at byte 0: section header with byte-order magic 01020304"},
 		{"pcapng version", swap(good().Bytes(), 12, 2), "at byte 0: pcapng version 2.0"},
 		{"a block of 0 bytes", good().block(6, nil, 0).Bytes(), "at byte 84, after frame 1: block of type 0x6 and 0 bytes"},

@@ -1,6 +1,7 @@
 package pcap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ type pcapScanner struct {
 	version string // "" for 2.4
 	lengths lengthOrder
 	limit   uint32 // of a record's data
+	start   []byte // of the file: its magic number and version
 	iface   Interface
 	cur     scanned
 }
@@ -76,6 +78,10 @@ func (s *pcapScanner) next() error {
 	if err := s.fill(head); err != nil {
 		return s.ended(err, s.frames)
 	}
+	if bytes.Equal(s.buf[:len(s.start)], s.start) && binary.LittleEndian.Uint64(s.buf[len(s.start):]) == 0 {
+		// As a record it would be one of 2055 without a byte.
+		return s.damaged("another capture begins here: mergecap -a, and not cat, joins captures")
+	}
 	captured, original := s.lengths.of(s.order.Uint32(s.buf[8:]), s.order.Uint32(s.buf[12:]))
 	if captured > s.limit {
 		return s.damaged("record of %d bytes; at most %d are possible in this file", captured, s.limit)
@@ -112,6 +118,7 @@ func (s *pcapScanner) header() error {
 	if major != 2 || minor != 4 {
 		s.version = fmt.Sprintf("%d.%d", major, minor)
 	}
+	s.start = bytes.Clone(s.buf[:8])
 	s.lengths = lengthOrderOf(major, minor)
 	snap, link := s.order.Uint32(s.buf[16:]), s.order.Uint32(s.buf[20:])
 	if minor == 2 && s.variant.magic == magicMicro {
