@@ -98,17 +98,8 @@ func TestRouterRedirectsIPv6(t *testing.T) {
 				if c.addrs == nil {
 					c.addrs, c.source = []string{"fd00:a::fe/64", "fe80::fe/64"}, "fe80::fe"
 				}
-				w := vswitch.NewWorld(vswitch.Config{Seed: 1, RealTime: real, WallLimit: time.Minute})
-				defer w.Close()
-				n := &twoLANs{w: w}
-				sw := func(name string, seen *[]seenFrame) *vswitch.Switch {
-					s, err := w.NewSwitch(vswitch.SwitchConfig{Name: name, Recorder: watcher{n, seen}})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				}
-				lan, wan := sw("lan", &n.seen[0]), sw("wan", &n.seen[1])
+				n := bareLANs(t, real)
+				w, lan, wan := n.w, n.lan, n.wan
 				routes := []vnetif.Route{
 					{To: netip.MustParsePrefix("fd00:60::/32"), Via: netip.MustParseAddr("fd00:a::77")},
 					{To: netip.MustParsePrefix("fd00:7::/32"), Via: netip.MustParseAddr("fd00:b::1")},

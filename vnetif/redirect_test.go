@@ -57,17 +57,8 @@ func TestRouterRedirects(t *testing.T) {
 				if real && c.each > 0 {
 					t.Skip("it would take seconds")
 				}
-				w := vswitch.NewWorld(vswitch.Config{Seed: 1, RealTime: real, WallLimit: time.Minute})
-				defer w.Close()
-				n := &twoLANs{w: w}
-				sw := func(name string, seen *[]seenFrame) *vswitch.Switch {
-					s, err := w.NewSwitch(vswitch.SwitchConfig{Name: name, Recorder: watcher{n, seen}})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return s
-				}
-				lan, wan := sw("lan", &n.seen[0]), sw("wan", &n.seen[1])
+				n := bareLANs(t, real)
+				w, lan, wan := n.w, n.lan, n.wan
 				router, err := vnetif.NewRouter(vnetif.RouterConfig{
 					Name: "router",
 					Interfaces: []vnetif.Interface{

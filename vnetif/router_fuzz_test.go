@@ -100,9 +100,7 @@ func FuzzRouter(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		w := vswitch.NewWorld(vswitch.Config{Seed: 1, WallLimit: 30 * time.Second})
-		defer w.Close()
-		n := &twoLANs{w: w}
+		n := bareLANs(t, false)
 		var raws [2]*vnetif.Raw
 		must := func(err error) {
 			t.Helper()
@@ -120,10 +118,10 @@ func FuzzRouter(f *testing.F) {
 			},
 		}
 		for i, addrs := range [][]netip.Prefix{prefixes("10.0.0.254/24", "fd00:a::fe/64"), prefixes("10.9.0.254/24", "fd00:b::fe/64")} {
-			sw, err := w.NewSwitch(vswitch.SwitchConfig{Name: []string{"lan", "wan"}[i], Recorder: watcher{n, &n.seen[i]}})
-			must(err)
+			sw := []*vswitch.Switch{n.lan, n.wan}[i]
 			r.Interfaces = append(r.Interfaces, vnetif.Interface{Switch: sw, Addrs: addrs, Port: vswitch.PortConfig{MTU: []int{1500, 1280}[i]}})
 			// Somebody who answers for the addresses that end in 9.
+			var err error
 			raws[i], err = vnetif.NewRaw(sw, vnetif.RawConfig{Port: vswitch.PortConfig{Name: fmt.Sprint("raw", i)}})
 			must(err)
 			raws[i].SetListen(func(f []byte) { answerFor9(raws[i], f) })
@@ -132,7 +130,7 @@ func FuzzRouter(f *testing.F) {
 		must(err)
 		macs := [2]vswitch.MAC{router.Ports()[0].MAC(), router.Ports()[1].MAC()}
 		var offered [][]byte
-		must(w.Run(context.Background(), func(context.Context) error {
+		must(n.w.Run(context.Background(), func(context.Context) error {
 			for len(in) > 0 {
 				var frame []byte
 				var wan bool

@@ -3,7 +3,6 @@ package vnetif_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -60,8 +59,8 @@ func skipRacyRouter(t *testing.T, real bool) {
 	}
 }
 
-// newTwoLANs makes it; the wan has its own MTU.
-func newTwoLANs(t testing.TB, real bool, wanMTU int) *twoLANs {
+// bareLANs is only the two switches, and what is seen on them.
+func bareLANs(t testing.TB, real bool) *twoLANs {
 	t.Helper()
 	n := &twoLANs{w: vswitch.NewWorld(vswitch.Config{Seed: 3, RealTime: real, WallLimit: time.Minute})}
 	t.Cleanup(func() {
@@ -69,6 +68,20 @@ func newTwoLANs(t testing.TB, real bool, wanMTU int) *twoLANs {
 			t.Error(err)
 		}
 	})
+	for i, sw := range []**vswitch.Switch{&n.lan, &n.wan} {
+		var err error
+		*sw, err = n.w.NewSwitch(vswitch.SwitchConfig{Name: []string{"lan", "wan"}[i], Recorder: watcher{n, &n.seen[i]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// newTwoLANs makes all of it; the wan has its own MTU.
+func newTwoLANs(t testing.TB, real bool, wanMTU int) *twoLANs {
+	t.Helper()
+	n := bareLANs(t, real)
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -76,10 +89,6 @@ func newTwoLANs(t testing.TB, real bool, wanMTU int) *twoLANs {
 		}
 	}
 	var err error
-	n.lan, err = n.w.NewSwitch(vswitch.SwitchConfig{Name: "lan", Recorder: watcher{n, &n.seen[0]}})
-	check(err)
-	n.wan, err = n.w.NewSwitch(vswitch.SwitchConfig{Name: "wan", Recorder: watcher{n, &n.seen[1]}})
-	check(err)
 	n.client, err = vnetif.NewHost(n.lan, vnetif.HostConfig{
 		Name: "client", Addrs: prefixes("10.0.0.1/24", "fd00:a::1/64"),
 		Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.254"), netip.MustParseAddr("fd00:a::fe")},
@@ -240,19 +249,7 @@ func TestRouterAnswersWhatItCannotForward(t *testing.T) {
 			}
 			var answers [][]byte
 			raw.SetListen(func(f []byte) {
-				if binary.BigEndian.Uint16(f[12:]) == 0x0806 && f[21] == 1 { // who has 10.0.0.9?
-					reply := bytes.Clone(f)
-					me := raw.MAC()
-					copy(reply, f[6:12])
-					copy(reply[6:], me[:])
-					reply[21] = 2
-					copy(reply[22:], me[:])
-					copy(reply[28:], f[38:42])
-					copy(reply[32:], f[22:32])
-					if bytes.Equal(f[38:42], []byte{10, 0, 0, 9}) {
-						_ = raw.WriteFrame(reply)
-					}
-				}
+				answerFor9(raw, f)
 				if f[12] == 8 && f[13] == 0 && f[23] == 1 {
 					answers = append(answers, bytes.Clone(f))
 				}
