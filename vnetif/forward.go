@@ -35,6 +35,7 @@ type forwarding struct {
 	stack  *stack.Stack
 
 	redirects redirects
+	fragments ownFragments
 	refused   atomic.Uint64 // packets that were not given to the stack
 }
 
@@ -153,12 +154,19 @@ func (f *forwarding) arrives(frame []byte) {
 	ip.SetChecksum(^ip.CalculateChecksum())
 }
 
-// leaves fills in the transport checksum of a frame without tags, if the router itself
-// sends it and it is no fragment.
-func (f *forwarding) leaves(frame []byte) {
-	if len(frame) < vswitch.HeaderLen {
-		return
+// leaves returns the frames without tags that leave now that the stack sends one. If the
+// router itself sends it, its transport checksum is filled in; see ownFragments for those that
+// are fragments.
+func (f *forwarding) leaves(frame []byte) [][]byte {
+	if len(frame) >= vswitch.HeaderLen {
+		f.fill(frame)
 	}
+	return f.fragments.whole(frame, f.own)
+}
+
+// fill fills in the transport checksum of a frame, if the router itself sends it and it is no
+// fragment.
+func (f *forwarding) fill(frame []byte) {
 	p := frame[vswitch.HeaderLen:]
 	switch tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:])) {
 	case header.IPv4ProtocolNumber:

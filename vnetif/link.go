@@ -124,29 +124,35 @@ func (l *link) asksAnother(frame []byte) bool {
 // WritePackets puts frames on the port's cable. A full port is the stack's
 // "no buffer space", which it counts.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
-	n := 0
-	for _, pkt := range pkts.AsSlice() {
+	for n, pkt := range pkts.AsSlice() {
 		if l.follow != nil {
 			l.follow.leads(pkt)
 		}
 		parts := pkt.AsSlices()
-		if l.forward != nil {
-			frame := slices.Concat(parts...)
-			l.forward.leaves(frame)
-			parts = [][]byte{frame}
+		if l.forward == nil {
+			if err := l.send(parts); err != nil {
+				return n, sendError(err)
+			}
+			continue
 		}
-		switch err := l.send(parts); {
-		case err == nil:
-			n++
-		case errors.Is(err, vswitch.ErrTooBig):
-			return n, &tcpip.ErrMessageTooLong{}
-		case errors.Is(err, vswitch.ErrQueueFull):
-			return n, &tcpip.ErrNoBufferSpace{}
-		default:
-			return n, &tcpip.ErrClosedForSend{}
+		for _, frame := range l.forward.leaves(slices.Concat(parts...)) {
+			if err := l.send([][]byte{frame}); err != nil {
+				return n, sendError(err)
+			}
 		}
 	}
-	return n, nil
+	return pkts.Len(), nil
+}
+
+// sendError is gVisor's error for one of a port.
+func sendError(err error) tcpip.Error {
+	switch {
+	case errors.Is(err, vswitch.ErrTooBig):
+		return &tcpip.ErrMessageTooLong{}
+	case errors.Is(err, vswitch.ErrQueueFull):
+		return &tcpip.ErrNoBufferSpace{}
+	}
+	return &tcpip.ErrClosedForSend{}
 }
 
 // send puts a frame without tags on the port's cable.

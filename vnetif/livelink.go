@@ -1,7 +1,6 @@
 package vnetif
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -120,15 +119,4 @@ func (l *liveLink) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) 
 		}
 	}
 	return pkts.Len(), nil
-}
-
-// sendError is gVisor's error for one of a port.
-func sendError(err error) tcpip.Error {
-	switch {
-	case errors.Is(err, vswitch.ErrTooBig):
-		return &tcpip.ErrMessageTooLong{}
-	case errors.Is(err, vswitch.ErrQueueFull):
-		return &tcpip.ErrNoBufferSpace{}
-	}
-	return &tcpip.ErrClosedForSend{}
 }

@@ -398,3 +398,61 @@ func TestRouterKeepsAndMakesChecksums(t *testing.T) {
 		}
 	}
 }
+
+// Datagrams of a router's own that are cut into fragments have a checksum, too; over IPv6
+// nobody would take one without.
+func TestRouterFragmentsHaveChecksums(t *testing.T) {
+	for _, real := range []bool{false, true} {
+		for _, to := range []string{"10.9.0.1", "fd00:b::1"} {
+			t.Run(fmt.Sprintf("real=%v/%s", real, to), func(t *testing.T) {
+				n := newTwoLANs(t, real, 1500)
+				sent := bytes.Repeat([]byte("0123456789"), 400)
+				err := n.w.Run(context.Background(), func(context.Context) error {
+					server, err := n.server.ListenPacket("udp", ":9")
+					if err != nil {
+						return err
+					}
+					defer server.Close()
+					from, err := n.router.Dial("udp", net.JoinHostPort(to, "9"))
+					if err != nil {
+						return err
+					}
+					defer from.Close()
+					for range 3 {
+						if _, err := from.Write(sent); err != nil {
+							return err
+						}
+						if err := server.SetReadDeadline(n.server.Now().Add(5 * time.Second)); err != nil {
+							return err
+						}
+						got := make([]byte, 5000)
+						k, _, err := server.ReadFrom(got)
+						if err != nil || !bytes.Equal(got[:k], sent) {
+							return fmt.Errorf("%d bytes came: %w", k, err)
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				firsts := 0
+				for _, f := range n.seen[1] {
+					at, first := 34, f.data[12] == 0x08 && f.data[13] == 0 && f.data[20]&0x20 != 0 && f.data[20]&0x1f == 0 && f.data[21] == 0
+					if f.data[12] == 0x86 {
+						at, first = 62, f.data[20] == 44 && f.data[56] == 0 && f.data[57]&0xf8 == 0
+					}
+					if first {
+						firsts++
+						if header.UDP(f.data[at:]).Checksum() == 0 {
+							t.Errorf("frame %d: no checksum", f.seq)
+						}
+					}
+				}
+				if firsts != 3 {
+					t.Errorf("%d first fragments", firsts)
+				}
+			})
+		}
+	}
+}

@@ -14,13 +14,17 @@ func (l *liveLink) frames(o *outgoing, pkt *stack.PacketBuffer) {
 	gso := &pkt.GSOOptions
 	rest := pieces(pkt.AsSlices())
 	if gso.Type == stack.GSONone || gso.Type == stack.GSOGvisor || !gso.NeedsCsum {
-		if l.forward != nil {
-			whole := slices.Concat(rest...)
-			l.forward.leaves(whole)
-			rest = pieces{whole}
+		one := func(size int, from pieces) {
+			frame := o.room(len(l.tags) + size)
+			from.fill(l.head(frame, len(pkt.LinkHeader().Slice()), &from))
 		}
-		frame := o.room(len(l.tags) + pkt.Size())
-		rest.fill(l.head(frame, len(pkt.LinkHeader().Slice()), &rest))
+		if l.forward == nil {
+			one(pkt.Size(), rest)
+			return
+		}
+		for _, frame := range l.forward.leaves(slices.Concat(rest...)) {
+			one(len(frame), pieces{frame})
+		}
 		return
 	}
 	var (
