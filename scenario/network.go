@@ -320,7 +320,11 @@ func isNetwork(p netip.Prefix) bool {
 func (s *Scenario) checkNextHops() *pathError {
 	for _, h := range s.Hosts {
 		for i, a := range h.Value.Gateway {
-			if e := checkNextHop([]string{"hosts", h.Name, "gateway", strconv.Itoa(i)}, a, h.Value.IP); e != nil {
+			path := []string{"hosts", h.Name, "gateway", strconv.Itoa(i)}
+			if e := checkNextHop(path, a, h.Value.IP); e != nil {
+				return e
+			}
+			if e := checkSecond(path, h.Value.Gateway[:i], a); e != nil {
 				return e
 			}
 		}
@@ -328,7 +332,14 @@ func (s *Scenario) checkNextHops() *pathError {
 	for _, r := range s.Routers {
 		path, own := []string{"routers", r.Name}, s.addrsOf(r.Name)
 		for i, a := range r.Value.Gateway {
-			if e := checkNextHop(append(slices.Clone(path), "gateway", strconv.Itoa(i)), a, own); e != nil {
+			path := append(slices.Clone(path), "gateway", strconv.Itoa(i))
+			if e := checkNextHop(path, a, own); e != nil {
+				return e
+			}
+			if e := checkSecond(path, r.Value.Gateway[:i], a); e != nil {
+				return e
+			}
+			if e := r.Value.checkWay(path, a); e != nil {
 				return e
 			}
 		}
@@ -346,7 +357,33 @@ func (s *Scenario) checkNextHops() *pathError {
 			if e := checkNextHop(path, route.Value, own); e != nil {
 				return e
 			}
+			if e := r.Value.checkWay(path, route.Value); e != nil {
+				return e
+			}
 		}
+	}
+	return nil
+}
+
+// checkSecond checks that a gateway is the only one of its family: another would never be
+// asked.
+func checkSecond(path []string, before List[Addr], a Addr) *pathError {
+	if slices.ContainsFunc(before, func(b Addr) bool { return a.Is4() == b.Is4() }) {
+		return at(path, "%v is the second gateway of its IP version; there is at most one for IPv4 and one for IPv6", a)
+	}
+	return nil
+}
+
+// checkWay checks that a link-local next hop is on a network of one interface only.
+func (r *Router) checkWay(path []string, a Addr) *pathError {
+	var on []string
+	for _, i := range r.Interfaces {
+		if slices.ContainsFunc(i.Value.IP, func(p Prefix) bool { return p.Contains(a.Addr) }) {
+			on = append(on, i.Name)
+		}
+	}
+	if a.Is6() && a.IsLinkLocalUnicast() && len(on) > 1 {
+		return at(path, "%v is on networks of interfaces %s: give these longer prefixes, such as fe80::a:1/112", a, strings.Join(on, ", "))
 	}
 	return nil
 }
