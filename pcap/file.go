@@ -169,6 +169,22 @@ func (f *File) Close() error {
 	return f.err
 }
 
+// Discard closes the file and removes it: what stood under its name stays. Pipes and
+// devices are left where they are. After Close it does nothing.
+func (f *File) Discard() {
+	if f.closed {
+		return
+	}
+	f.closed, f.err = true, errors.New(f.Written()+": given up")
+	if f.f != os.Stdout {
+		f.f.Close()
+	}
+	if f.partial != "" {
+		os.Remove(f.partial) // while nobody else may claim it
+		f.release()
+	}
+}
+
 // Abort closes the file and leaves it under its provisional name. After Close it
 // does nothing.
 func (f *File) Abort() {

@@ -135,6 +135,18 @@ func (r *Recorder) Close() error {
 	return r.err
 }
 
+// Discard ends a recording that is not to be. Of what [Create] made nothing is left, and what
+// stood under its name stays. After Close it does nothing.
+func (r *Recorder) Discard() {
+	if r.closed {
+		return
+	}
+	r.closed, r.err = true, errRecorderClosed
+	if r.file != nil {
+		r.file.Discard()
+	}
+}
+
 // Written returns the path under which what was written stands now: PATH.partial
 // until Close has succeeded, or PATH itself for what is written directly. It is
 // empty for a recorder that [Create] did not make.

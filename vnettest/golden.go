@@ -271,8 +271,7 @@ func copyFile(from, to string) error {
 		return err
 	}
 	if _, err := io.Copy(out, in); err != nil {
-		out.Abort()
-		os.Remove(out.Written())
+		out.Discard()
 		return err
 	}
 	return out.Close()

@@ -352,7 +352,7 @@ func (o *opener) create() (*pcap.Recorder, *pcap.File, error) {
 	}
 	rec, err := pcap.NewRecorder(file, meta)
 	if err != nil {
-		discard(file)
+		file.Discard()
 		return nil, nil, fmt.Errorf("recording: %w", err)
 	}
 	return rec, file, nil
@@ -362,7 +362,7 @@ func (o *opener) create() (*pcap.Recorder, *pcap.File, error) {
 // stays.
 func finish(rec *pcap.Recorder, file *pcap.File, fed *replay.Fed) error {
 	if fed == nil || fed.Frames == 0 {
-		discard(file)
+		file.Discard()
 		return nil
 	}
 	if err := rec.Close(); err != nil {

@@ -31,12 +31,12 @@ func recordingPaths(path string, s *scenario.Scenario) []string {
 	if len(names) == 1 {
 		return []string{path}
 	}
-	ext := captureExt(path)
+	ext, before := captureExt(path), "."
 	if strings.HasSuffix(path, regress.FailedSuffix) {
-		ext = regress.FailedSuffix
+		ext, before = regress.FailedSuffix, regress.BeforeSwitch
 	}
 	for i, name := range names {
-		names[i] = strings.TrimSuffix(path, ext) + "." + name + ext
+		names[i] = strings.TrimSuffix(path, ext) + before + name + ext
 	}
 	return names
 }
@@ -50,7 +50,7 @@ func createRecordings(paths []string, s *scenario.Scenario) (*recordings, error)
 	for i, meta := range s.Metas() {
 		rec, err := pcap.Create(linked(paths[i]), meta)
 		if err != nil {
-			r.discard()
+			r.abort()
 			return nil, fmt.Errorf("recording: %w", err)
 		}
 		r.recs = append(r.recs, rec)
@@ -81,6 +81,23 @@ func (r *recordings) close() error {
 		errs = append(errs, rec.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// broken are the paths of those that could not be finished.
+func (r *recordings) broken() (all []string) {
+	for _, rec := range r.recs {
+		if rec.Close() != nil {
+			all = append(all, rec.Written())
+		}
+	}
+	return all
+}
+
+// abort ends them before there is anything in them: what stood under their names stays.
+func (r *recordings) abort() {
+	for _, rec := range r.recs {
+		rec.Discard()
+	}
 }
 
 // discard removes them.

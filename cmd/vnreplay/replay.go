@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -170,6 +171,9 @@ func (p *player) play(ctx context.Context, path string) error {
 	g.leaves(rec.Written())
 	inTime := g.within(p.options.WallLimit)
 	report, err := replay.Run(ctx, a, p.options)
+	if err != nil && !errors.Is(err, replay.ErrNoAnswer) { // it did not begin
+		rec.Discard()
+	}
 	if cerr := rec.Close(); err == nil {
 		err = cerr
 	}

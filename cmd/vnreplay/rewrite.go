@@ -82,7 +82,7 @@ func rewrite(c *cli.Context) error {
 	cut := r.Copy(file, in, inputName(path), format)
 	var truncated *pcap.TruncatedError
 	if cut != nil && !errors.As(cut, &truncated) {
-		discard(file)
+		file.Discard()
 		if errors.Is(cut, pcap.ErrFormat) {
 			return usage("%v: end the name of OUT in .pcapng", cut)
 		}
@@ -91,7 +91,7 @@ func rewrite(c *cli.Context) error {
 	report := r.Report()
 	nothing := !matched(&report)
 	if nothing {
-		discard(file)
+		file.Discard()
 	} else if err := file.Close(); err != nil {
 		return err
 	}

@@ -109,19 +109,22 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	inTime := g.within(r.wallLimit)
 	res, err := scenario.Run(ctx, s, scenario.Options{Recorders: recs.recorders(r.maxSize, g.cancel), WallLimit: r.wallLimit, Strict: r.strict})
+	if res == nil { // it did not begin
+		inTime()
+		recs.abort()
+		remove()
+		return err
+	}
 	cerr := recs.close()
 	inTime()
 	if err == nil {
 		err = cerr
 	}
-	if res == nil {
-		remove()
-		return err
-	}
 	out := runOutcome{Scenario: r.path, Result: res, Whole: cerr == nil}
 	out.recorded(paths)
 	if cerr != nil {
 		out.recorded(recs.written())
+		out.Broken = recs.broken()
 	}
 	if err == nil && r.check {
 		out.Repeat = r.repeat(ctx, g, s, paths)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -272,7 +271,7 @@ func view(c *cli.Context) error {
 	}
 	var cut *pcap.TruncatedError
 	if err != nil && !errors.As(err, &cut) {
-		discard(out)
+		out.Discard()
 		return err
 	}
 	// The view of a recording that is cut is whole as far as that goes.
@@ -280,12 +279,4 @@ func view(c *cli.Context) error {
 		return cerr
 	}
 	return err
-}
-
-// discard gives up a file that was not finished.
-func discard(f *pcap.File) {
-	f.Abort()
-	if info, err := os.Lstat(f.Written()); err == nil && info.Mode().IsRegular() {
-		os.Remove(f.Written())
-	}
 }

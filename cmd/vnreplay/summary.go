@@ -28,8 +28,10 @@ type runOutcome struct {
 	// Recordings are those of several switches, in their order, in place of Recording.
 	Recordings []string `json:"recordings,omitempty"`
 	Whole      bool     `json:"whole"` // what is recorded was written to its end
-	Repeat     *repeat  `json:"check,omitempty"`
-	Error      string   `json:"error,omitempty"` // what ended the run
+	// Broken are those that were not written to their end.
+	Broken []string `json:"not_whole,omitempty"`
+	Repeat *repeat  `json:"check,omitempty"`
+	Error  string   `json:"error,omitempty"` // what ended the run
 }
 
 // recorded says where the recordings are kept.
@@ -98,7 +100,7 @@ func (o *runOutcome) write(w io.Writer) error {
 	}
 	for i, path := range kept {
 		what := "recording"
-		if !o.Whole {
+		if slices.Contains(o.Broken, path) {
 			what = "recording, not whole"
 		}
 		switch i {

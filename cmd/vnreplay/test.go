@@ -225,8 +225,7 @@ func (t *tester) keeps() (dir string, discard func([]regress.Result), err error)
 		for _, r := range results {
 			if !kept(r) {
 				// What an ended process may have left.
-				os.Remove(recordingOf(dir, r.Path))
-				removePartial(recordingOf(dir, r.Path))
+				removeRecordings(recordingOf(dir, r.Path))
 			}
 			removeEmpty(filepath.Dir(recordingOf(dir, r.Path)), dir)
 		}
@@ -251,13 +250,14 @@ func removeEmpty(dir, top string) {
 	}
 }
 
-// removePartial removes what an ended process left of a recording, or of those of several
-// switches.
-func removePartial(path string) {
-	stem := strings.TrimSuffix(filepath.Base(path), regress.FailedSuffix) + "."
+// removeRecordings removes the recording of a regression, or those of several switches, whole
+// or left by an ended process.
+func removeRecordings(path string) {
+	stem := strings.TrimSuffix(filepath.Base(path), regress.FailedSuffix)
 	files, _ := os.ReadDir(filepath.Dir(path)) // if it is not there, nothing is left
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), stem) && strings.HasSuffix(f.Name(), regress.FailedSuffix+".partial") {
+		name := strings.TrimSuffix(f.Name(), ".partial")
+		if name == filepath.Base(path) || strings.HasPrefix(name, stem+regress.BeforeSwitch) && strings.HasSuffix(name, regress.FailedSuffix) {
 			os.Remove(filepath.Join(filepath.Dir(path), f.Name()))
 		}
 	}

@@ -17,6 +17,11 @@ var Suffixes = []string{".vnr.yaml", ".vnr.yml"}
 // capture.
 const FailedSuffix = ".failed.pcapng"
 
+// BeforeSwitch stands before the name of a switch in the names of recordings of what failed,
+// where there is one of each switch. With a dot, that of switch lan in NAME.vnr.yaml would be
+// that of NAME.lan.vnr.yaml.
+const BeforeSwitch = "@"
+
 // IsExpectation reports whether a file is one by its name.
 func IsExpectation(path string) bool {
 	return slices.ContainsFunc(Suffixes, func(s string) bool { return strings.HasSuffix(path, s) })
