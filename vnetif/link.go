@@ -100,9 +100,7 @@ func (l *link) take(data []byte) []byte {
 		if l.forward.refuses(data) {
 			return nil
 		}
-		if better := l.forward.redirect(l, data, l.now()); better != nil {
-			_ = l.send([][]byte{better}) // one that finds no room is none
-		}
+		l.forward.redirect(l, data, l.now())
 		l.forward.arrives(data)
 	} else {
 		l.follow.hears(data)

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/vnreplay/vnreplay/switch"
 )
@@ -40,28 +42,49 @@ const (
 	mostQuoted = 576  // bytes of the message's whole packet (RFC 1812, section 4.3.2.3)
 )
 
-// redirect returns the frame that tells the sender of a frame without tags, which has come
-// to the link, of a better way, or nil.
-func (f *forwarding) redirect(l *link, frame []byte, now time.Time) []byte {
+// redirect tells the sender of a frame without tags, which has come to the link, of a better
+// way, if there is one.
+func (f *forwarding) redirect(l *link, frame []byte, now time.Time) {
 	if len(frame) < vswitch.HeaderLen || vswitch.MAC(frame[:6]).IsGroup() {
-		return nil
+		return
 	}
-	switch tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:])) {
+	protocol := tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(frame[12:]))
+	var packet []byte
+	var src, dst tcpip.Address
+	switch protocol {
 	case header.IPv4ProtocolNumber:
-		return f.redirect4(l, frame, now)
+		if packet = f.redirect4(l, frame[vswitch.HeaderLen:], now); packet != nil {
+			src, dst = header.IPv4(packet).SourceAddress(), header.IPv4(packet).DestinationAddress()
+		}
 	case header.IPv6ProtocolNumber:
-		return f.redirect6(l, frame, now)
+		if packet = f.redirect6(l, frame[vswitch.HeaderLen:], now); packet != nil {
+			src, dst = header.IPv6(packet).SourceAddress(), header.IPv6(packet).DestinationAddress()
+		}
 	}
-	return nil
+	if packet == nil {
+		return
+	}
+	// It goes to the host, and not to who brought the frame, which may be another router: so
+	// the stack sends it, which finds out the Ethernet address.
+	route, err := f.stack.FindRoute(l.nic, src, dst, protocol, false)
+	if err != nil {
+		return
+	}
+	defer route.Release()
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
+		ReserveHeaderBytes: int(route.MaxHeaderLength()), Payload: buffer.MakeWithData(packet),
+	})
+	defer pkt.DecRef()
+	_ = route.WriteHeaderIncludedPacket(pkt) // one that finds no room is none
 }
 
-func (f *forwarding) redirect4(l *link, frame []byte, now time.Time) []byte {
-	ip := header.IPv4(frame[vswitch.HeaderLen:])
+// redirect4 returns the redirect about an IPv4 packet, or nil.
+func (f *forwarding) redirect4(l *link, ip header.IPv4, now time.Time) []byte {
 	if !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || ip.TTL() <= 1 || ip.FragmentOffset() != 0 || sourceRouted(ip) || isError(ip) {
 		return nil
 	}
 	to := netip.AddrFrom4(ip.DestinationAddress().As4())
-	if f.own[ip.DestinationAddress()] || to.IsMulticast() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+	if f.own[ip.DestinationAddress()] || to.IsMulticast() || to == limitedBroadcast {
 		return nil
 	}
 	via, ok := f.nextHop(ip.DestinationAddress(), l.nic)
@@ -70,7 +93,7 @@ func (f *forwarding) redirect4(l *link, frame []byte, now time.Time) []byte {
 	if !ok || i < 0 || from == via || isNetwork(l.addrs[i], via) || !f.redirects.allow(from, to, now) {
 		return nil
 	}
-	return redirectFrame4(frame, l.port.MAC(), l.addrs[i].Addr(), via)
+	return redirectPacket4(ip, l.addrs[i].Addr(), via)
 }
 
 // nextHop returns to which neighbour the router sends what is for an address, if that is out
@@ -165,29 +188,20 @@ func (r *redirects) allow(from, to netip.Addr, now time.Time) bool {
 	return true
 }
 
-// redirectFrame4 is the message about a frame, to its sender: a redirect for the host (RFC
-// 792, type 5, code 1), with as much of its packet as there is room for.
-func redirectFrame4(about []byte, mac vswitch.MAC, src, via netip.Addr) []byte {
-	packet := about[vswitch.HeaderLen:]
-	packet = packet[:header.IPv4(packet).TotalLength()]
+// redirectPacket4 is the message about a packet, to its sender: a redirect for the host (RFC
+// 792, type 5, code 1), with as much of the packet as there is room for.
+func redirectPacket4(about header.IPv4, src, via netip.Addr) []byte {
 	const headers = header.IPv4MinimumSize + header.ICMPv4MinimumSize
-	packet = packet[:min(len(packet), mostQuoted-headers)]
-	b := make([]byte, 0, vswitch.HeaderLen+headers+len(packet))
-	b = append(b, about[6:12]...)
-	b = append(b, mac[:]...)
-	b = append(b, about[12:14]...)
-	b = append(b, make([]byte, headers)...)
-	b = append(b, packet...)
-	ip := header.IPv4(b[vswitch.HeaderLen:])
+	quoted := about[:min(int(about.TotalLength()), mostQuoted-headers)]
+	ip := header.IPv4(append(make([]byte, headers, headers+len(quoted)), quoted...))
 	ip.Encode(&header.IPv4Fields{
 		TOS: 0xc0, TotalLength: uint16(len(ip)), Flags: header.IPv4FlagDontFragment, TTL: 64, Protocol: uint8(header.ICMPv4ProtocolNumber),
-		SrcAddr: tcpip.AddrFromSlice(src.AsSlice()), DstAddr: header.IPv4(packet).SourceAddress(),
+		SrcAddr: tcpip.AddrFromSlice(src.AsSlice()), DstAddr: about.SourceAddress(),
 	})
-	ip.SetChecksum(^ip.CalculateChecksum())
 	icmp := header.ICMPv4(ip.Payload())
 	icmp.SetType(header.ICMPv4Redirect)
 	icmp.SetCode(1)
 	copy(icmp[4:8], via.AsSlice())
 	icmp.SetChecksum(^checksum.Checksum(icmp, 0))
-	return b
+	return ip // whose header's checksum the stack fills in
 }

@@ -10,8 +10,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
-
-	"github.com/vnreplay/vnreplay/switch"
 )
 
 // Options of neighbour discovery (RFC 4861, section 4.6), and the size of a redirect
@@ -22,10 +20,9 @@ const (
 	redirect6Size    = header.ICMPv6MinimumSize + 2*header.IPv6AddressSize
 )
 
-// redirect6 is redirect for IPv6 (RFC 4861, section 8.2). Hosts know routers by their
+// redirect6 returns the redirect about an IPv6 packet, or nil (RFC 4861, section 8.2). Hosts know routers by their
 // link-local addresses, so it comes from one, and a router that it names is called by one.
-func (f *forwarding) redirect6(l *link, frame []byte, now time.Time) []byte {
-	ip := header.IPv6(frame[vswitch.HeaderLen:])
+func (f *forwarding) redirect6(l *link, ip header.IPv6, now time.Time) []byte {
 	if !l.linkLocal.IsValid() || !ip.IsValid(len(ip)) || ip.HopLimit() <= 1 || f.own[ip.DestinationAddress()] ||
 		f.own[ip.SourceAddress()] || !redirectable(ip.NextHeader(), ip.Payload()) {
 		return nil
@@ -39,7 +36,7 @@ func (f *forwarding) redirect6(l *link, frame []byte, now time.Time) []byte {
 	if !ok || !neighbour || via == from || via != to && !via.IsLinkLocalUnicast() || !f.redirects.allow(from, to, now) {
 		return nil
 	}
-	return redirectFrame6(frame, l.port.MAC(), l.linkLocal, via, f.neighbourMAC(l.nic, via))
+	return redirectPacket6(ip, l.linkLocal, via, f.neighbourMAC(l.nic, via))
 }
 
 // redirectable reports whether there may be a redirect about a packet with this payload:
@@ -81,33 +78,27 @@ func (f *forwarding) neighbourMAC(nic tcpip.NICID, a netip.Addr) tcpip.LinkAddre
 	return ""
 }
 
-// redirectFrame6 is the message about a frame, to its sender: a redirect (RFC 4861, section
+// redirectPacket6 is the message about a packet, to its sender: a redirect (RFC 4861, section
 // 4.5) to a target, with its Ethernet address if that is known, and with as much of the
-// frame's packet as there is room for, in units of 8 bytes.
-func redirectFrame6(about []byte, mac vswitch.MAC, src, target netip.Addr, targetMAC tcpip.LinkAddress) []byte {
-	packet := about[vswitch.HeaderLen:]
-	packet = packet[:header.IPv6MinimumSize+int(header.IPv6(packet).PayloadLength())]
+// packet as there is room for, in units of 8 bytes.
+func redirectPacket6(about header.IPv6, src, target netip.Addr, targetMAC tcpip.LinkAddress) []byte {
 	size := header.IPv6MinimumSize + redirect6Size + 8
 	if targetMAC != "" {
 		size += 8
 	}
-	packet = packet[:min(len(packet), header.IPv6MinimumMTU-size)&^7]
-	b := make([]byte, 0, vswitch.HeaderLen+size+len(packet))
-	b = append(b, about[6:12]...)
-	b = append(b, mac[:]...)
-	b = append(b, about[12:14]...)
-	b = append(b, make([]byte, header.IPv6MinimumSize+header.ICMPv6MinimumSize)...)
+	quoted := about[:min(header.IPv6MinimumSize+int(about.PayloadLength()), header.IPv6MinimumMTU-size)&^7]
+	b := make([]byte, header.IPv6MinimumSize+header.ICMPv6MinimumSize, size+len(quoted))
 	b = append(b, target.AsSlice()...)
-	b = append(b, header.IPv6(packet).DestinationAddressSlice()...)
+	b = append(b, about.DestinationAddressSlice()...)
 	if targetMAC != "" {
 		b = append(append(b, optionTargetMAC, 1), targetMAC...)
 	}
-	b = append(b, optionRedirected, byte(1+len(packet)/8), 0, 0, 0, 0, 0, 0)
-	b = append(b, packet...)
-	ip := header.IPv6(b[vswitch.HeaderLen:])
+	b = append(b, optionRedirected, byte(1+len(quoted)/8), 0, 0, 0, 0, 0, 0)
+	b = append(b, quoted...)
+	ip := header.IPv6(b)
 	ip.Encode(&header.IPv6Fields{
 		PayloadLength: uint16(len(ip) - header.IPv6MinimumSize), TransportProtocol: header.ICMPv6ProtocolNumber, HopLimit: header.NDPHopLimit,
-		SrcAddr: tcpip.AddrFromSlice(src.AsSlice()), DstAddr: header.IPv6(packet).SourceAddress(),
+		SrcAddr: tcpip.AddrFromSlice(src.AsSlice()), DstAddr: about.SourceAddress(),
 	})
 	icmp := header.ICMPv6(ip.Payload())
 	icmp.SetType(header.ICMPv6RedirectMsg)

@@ -129,6 +129,7 @@ func TestRouterRedirectsIPv6(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				probe.SetListen(func(f []byte) { answerFor9(probe, f) })
 				from, hops, next, payload := source, uint8(9), uint8(udp), udpTo
 				if c.from != "" {
 					from = c.from
@@ -193,6 +194,62 @@ func TestRouterRedirectsIPv6(t *testing.T) {
 					if want := redirect6(router.Ports()[0].MAC(), probe.MAC(), c.source, frame, c.target[i], mac); !bytes.Equal(got, want) {
 						t.Errorf("redirect %d:\n%x, want\n%x", i+1, got, want)
 					}
+				}
+			})
+		}
+	}
+}
+
+// A redirect goes to the host that sent the packet, also when another router brought it.
+func TestRedirectsGoToTheHost(t *testing.T) {
+	for _, real := range []bool{false, true} {
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("real=%v/v6=%v", real, v6), func(t *testing.T) {
+				skipRacyRouter(t, real)
+				n := bareLANs(t, real)
+				router, err := vnetif.NewRouter(vnetif.RouterConfig{
+					Name:       "router",
+					Interfaces: []vnetif.Interface{{Switch: n.lan, Addrs: prefixes("10.0.0.254/24", "fd00:a::fe/64", "fe80::fe/64")}},
+					Routes: []vnetif.Route{
+						{To: netip.MustParsePrefix("10.50.0.0/16"), Via: netip.MustParseAddr("10.0.0.77")},
+						{To: netip.MustParsePrefix("fd00:50::/32"), Via: netip.MustParseAddr("fe80::77")},
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				raw := map[string]*vnetif.Raw{}
+				for _, name := range []string{"host", "bringer"} {
+					if raw[name], err = vnetif.NewRaw(n.lan, vnetif.RawConfig{Port: vswitch.PortConfig{Name: name}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				raw["host"].SetListen(func(f []byte) { answerFor9(raw["host"], f) })
+				bringer := raw["bringer"]
+				frame := udpProbe(router.Ports()[0].MAC(), bringer.MAC(), "10.0.0.9", "10.50.0.1", 9, false, 20)
+				kind := []byte{1, 5}
+				if v6 {
+					frame = frame6(router.Ports()[0].MAC(), bringer.MAC(), "fd00:a::9", "fd00:50::1", 9, 17, make([]byte, 24))
+					kind = []byte{58, 137}
+				}
+				err = n.w.Run(context.Background(), func(context.Context) error {
+					if err := bringer.WriteFrame(frame); err != nil {
+						return err
+					}
+					return router.Sleep(200 * time.Millisecond)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var to []vswitch.MAC
+				for _, f := range n.seen[0] {
+					if f.data[12] == 0x08 && f.data[13] == 0 && bytes.Equal([]byte{f.data[23], f.data[34]}, kind) ||
+						f.data[12] == 0x86 && bytes.Equal([]byte{f.data[20], f.data[54]}, kind) {
+						to = append(to, vswitch.MAC(f.data[:6]))
+					}
+				}
+				if want := raw["host"].MAC(); len(to) != 1 || to[0] != want {
+					t.Errorf("redirects to %v, want one to %v", to, want)
 				}
 			})
 		}

@@ -83,6 +83,7 @@ func TestRouterRedirects(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				probe.SetListen(func(f []byte) { answerFor9(probe, f) })
 				from := c.from
 				if from == "" {
 					from = "10.0.0.9"
