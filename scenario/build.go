@@ -81,13 +81,17 @@ func (r *Router) routes() (routes []vnetif.Route) {
 		routes = append(routes, vnetif.Route{To: netip.MustParsePrefix(x.Name), Via: x.Value.Addr}) // checked
 	}
 	for _, a := range r.Gateway {
-		everywhere := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		if a.Is4() {
-			everywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		}
-		routes = append(routes, vnetif.Route{To: everywhere, Via: a.Addr})
+		routes = append(routes, vnetif.Route{To: everywhere(a), Via: a.Addr})
 	}
 	return routes
+}
+
+// everywhere is the network of all addresses of a's IP version.
+func everywhere(a Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
 func prefixes(list List[Prefix]) (out []netip.Prefix) {

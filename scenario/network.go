@@ -343,6 +343,13 @@ func (s *Scenario) checkNextHops() *pathError {
 				return e
 			}
 		}
+		known := map[netip.Prefix]string{} // what leads to a network
+		for _, p := range own {
+			known[p.Masked()] = "an interface"
+		}
+		for _, a := range r.Value.Gateway {
+			known[everywhere(a)] = "gateway"
+		}
 		for _, route := range r.Value.Routes {
 			path := append(slices.Clone(path), "routes", route.Name)
 			to, err := netip.ParsePrefix(route.Name)
@@ -353,7 +360,10 @@ func (s *Scenario) checkNextHops() *pathError {
 				return keyError(path, "%v is in network %v: write that", to, to.Masked())
 			case to.Addr().Is4() != route.Value.Is4():
 				return at(path, "%v is of another IP version than %v", route.Value, to)
+			case known[to] != "":
+				return keyError(path, "%s leads to %v already", known[to], to)
 			}
+			known[to] = "another route"
 			if e := checkNextHop(path, route.Value, own); e != nil {
 				return e
 			}

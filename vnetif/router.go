@@ -102,6 +102,10 @@ func (cfg *RouterConfig) check() (w *vswitch.World, err error) {
 			return nil, fmt.Errorf("route %d: %v and next hop %v are of different families", n+1, r.To, r.Via)
 		case towards(cfg.Interfaces, r.Via) < 0:
 			return nil, fmt.Errorf("route %d: %w: next hop %v", n+1, errOffLink, r.Via)
+		case slices.ContainsFunc(cfg.Routes[:n], func(o Route) bool { return o.To.Masked() == r.To.Masked() }):
+			return nil, fmt.Errorf("route %d: there is another one to %v", n+1, r.To.Masked())
+		case slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Masked() == r.To.Masked() }):
+			return nil, fmt.Errorf("route %d: %v is the network of an interface itself", n+1, r.To.Masked())
 		case r.Via.Is6() && r.Via.IsLinkLocalUnicast() && towards(cfg.Interfaces[towards(cfg.Interfaces, r.Via)+1:], r.Via) >= 0:
 			return nil, fmt.Errorf("route %d: next hop %v is on networks of several interfaces: give these longer prefixes, such as fe80::a:1/112", n+1, r.Via)
 		}

@@ -323,8 +323,12 @@ func TestRouterConfigIsChecked(t *testing.T) {
 		return vnetif.Interface{Switch: sw, Addrs: []netip.Prefix{netip.MustParsePrefix(addr)}}
 	}
 	for want, cfg := range map[string]vnetif.RouterConfig{
-		"fe80::7 is on networks of several":      {Interfaces: []vnetif.Interface{local("fe80::1/64"), local("fe80::2/64")}, Routes: []vnetif.Route{{To: netip.MustParsePrefix("fd00::/32"), Via: netip.MustParseAddr("fe80::7")}}},
-		"no interfaces":                          {},
+		"fe80::7 is on networks of several": {Interfaces: []vnetif.Interface{local("fe80::1/64"), local("fe80::2/64")}, Routes: []vnetif.Route{{To: netip.MustParsePrefix("fd00::/32"), Via: netip.MustParseAddr("fe80::7")}}},
+		"no interfaces":                     {},
+		"route 2: there is another one to 10.1.0.0/16": {Interfaces: []vnetif.Interface{lan}, Routes: []vnetif.Route{
+			{To: netip.MustParsePrefix("10.1.0.0/16"), Via: netip.MustParseAddr("10.0.0.1")}, {To: netip.MustParsePrefix("10.1.2.3/16"), Via: netip.MustParseAddr("10.0.0.2")},
+		}},
+		"route 1: 10.0.0.0/24 is the network of": {Interfaces: []vnetif.Interface{lan}, Routes: []vnetif.Route{{To: netip.MustParsePrefix("10.0.0.0/24"), Via: netip.MustParseAddr("10.0.0.1")}}},
 		"interface 1: no switch":                 {Interfaces: []vnetif.Interface{{}}},
 		"interface 2: switch switch0 is in anot": {Interfaces: []vnetif.Interface{lan, {Switch: sw2}}},
 		"interface 2: address 10.0.0.254/24 is":  {Interfaces: []vnetif.Interface{lan, lan}},
