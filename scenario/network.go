@@ -402,8 +402,12 @@ func checkNextHop(path []string, a Addr, own List[Prefix]) *pathError {
 	if slices.ContainsFunc(own, func(p Prefix) bool { return p.Addr() == a.Addr }) {
 		return at(path, "%v is its own address; want that of the next router", a)
 	}
-	if !slices.ContainsFunc(own, func(p Prefix) bool { return p.Contains(a.Addr) }) {
+	i := slices.IndexFunc(own, func(p Prefix) bool { return p.Contains(a.Addr) })
+	switch {
+	case i < 0:
 		return at(path, "%v is on no network of its own, so it cannot be reached", a)
+	case isNetwork(netip.PrefixFrom(a.Addr, own[i].Bits())):
+		return at(path, "%v is no host's address in %v", a, own[i].Masked())
 	}
 	return nil
 }

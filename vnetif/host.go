@@ -195,6 +195,8 @@ func (cfg *HostConfig) check() error {
 			return fmt.Errorf("address %d (%v): want an address with a prefix length such as 10.0.0.1/24", i+1, p)
 		case slices.ContainsFunc(cfg.Addrs[:i], func(q netip.Prefix) bool { return q.Addr() == p.Addr() }):
 			return fmt.Errorf("address %d (%v) is there twice", i+1, p)
+		case p.Addr().Is4() && isNetwork(p, p.Addr()):
+			return fmt.Errorf("address %d (%v) is that of its network, or of all in it: want a host's", i+1, p)
 		case p.Addr().Is6() && mtu < header.IPv6MinimumMTU:
 			return fmt.Errorf("address %d (%v): IPv6 needs an MTU of at least %d (RFC 8200), the port has %d", i+1, p, header.IPv6MinimumMTU, mtu)
 		case mtu < header.IPv4MinimumMTU:
@@ -207,9 +209,18 @@ func (cfg *HostConfig) check() error {
 			return fmt.Errorf("gateway %d (%v): want an address such as 10.0.0.254", i+1, gw)
 		case slices.ContainsFunc(cfg.Gateways[:i], func(a netip.Addr) bool { return a.Is4() == gw.Is4() }):
 			return fmt.Errorf("gateway %d (%v) is the second of its family", i+1, gw)
+		case !cfg.reaches(gw):
+			return fmt.Errorf("gateway %d: %w: %v", i+1, errOffLink, gw)
 		}
 	}
 	return nil
+}
+
+// reaches reports whether an address is a neighbour's.
+func (cfg *HostConfig) reaches(a netip.Addr) bool {
+	return a.Is6() && a.IsLinkLocalUnicast() || slices.ContainsFunc(cfg.Addrs, func(p netip.Prefix) bool {
+		return p.Contains(a) && p.Addr() != a && (a.Is6() || !isNetwork(p, a))
+	})
 }
 
 // newStack makes a stack all of whose time is the world's. In virtual time all of its

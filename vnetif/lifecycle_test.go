@@ -179,6 +179,11 @@ func TestHostsThatCannotBe(t *testing.T) {
 		{vnetif.HostConfig{Name: "small6", Addrs: prefixes("fd00::9/64"), Port: vswitch.PortConfig{MTU: 1279}}, "1280"},
 		{vnetif.HostConfig{Name: "small4", Addrs: prefixes("10.0.0.9/24"), Port: vswitch.PortConfig{MTU: 67}}, "68"},
 		{vnetif.HostConfig{Name: "gw", Addrs: prefixes("10.0.0.9/24"), Gateways: []netip.Addr{{}}}, "gateway"},
+		{vnetif.HostConfig{Name: "far", Addrs: prefixes("10.0.0.9/24"), Gateways: []netip.Addr{netip.MustParseAddr("10.0.1.1")}}, "gateway 1: no neighbour"},
+		{vnetif.HostConfig{Name: "all", Addrs: prefixes("10.0.0.9/24"), Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.255")}}, "gateway 1: no neighbour"},
+		{vnetif.HostConfig{Name: "self", Addrs: prefixes("fd00::9/64"), Gateways: []netip.Addr{netip.MustParseAddr("fd00::9")}}, "gateway 1: no neighbour"},
+		{vnetif.HostConfig{Name: "net", Addrs: prefixes("10.0.0.0/24")}, "10.0.0.0/24) is that of its network"},
+		{vnetif.HostConfig{Name: "broadcast", Addrs: prefixes("10.0.0.127/25")}, "is that of its network"},
 	} {
 		h, err := vnetif.NewHost(l.sw, tc.cfg)
 		if err == nil || h != nil || !strings.Contains(err.Error(), tc.want) {

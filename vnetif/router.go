@@ -113,7 +113,7 @@ func (cfg *RouterConfig) check() (w *vswitch.World, err error) {
 	return w, nil
 }
 
-var errOffLink = errors.New("on no network of an interface")
+var errOffLink = errors.New("no neighbour on the network of an address of its own")
 
 // towards returns the interface on one of whose networks an address is, or -1.
 func towards(interfaces []Interface, a netip.Addr) int {

@@ -176,12 +176,13 @@ func TestConfigErrors(t *testing.T) {
 		many[i].Name = fmt.Sprintf("h%d", i)
 	}
 	for want, cfg := range map[string]vnettest.Config{
-		`host "" (Config.Hosts[0]): it needs a Name`:                               {Hosts: vnettest.Hosts("")},
-		`host "a" (Config.Hosts[0]): address "10.0.0.1": want one with the length`: {Hosts: []vnettest.Host{{Name: "a", Addrs: []string{"10.0.0.1"}}}},
-		`host "a" (Config.Hosts[0]): gateway "x": want an IP address`:              {Hosts: []vnettest.Host{{Name: "a", Gateways: []string{"x"}}}},
-		`host "a" (Config.Hosts[0]): `:                                             {Hosts: []vnettest.Host{{Name: "a", MAC: "x"}}},
-		`hosts "a" and "b" both have the address 10.0.0.2`:                         {Hosts: []vnettest.Host{{Name: "a", Addrs: []string{"10.0.0.2/24"}}, {Name: "b"}}},
-		`host "h254" (Config.Hosts[254]): only the first 254 hosts`:                {Hosts: many},
+		`host "" (Config.Hosts[0]): it needs a Name`:                                          {Hosts: vnettest.Hosts("")},
+		`host "a" (Config.Hosts[0]): address "10.0.0.1": want one with the length`:            {Hosts: []vnettest.Host{{Name: "a", Addrs: []string{"10.0.0.1"}}}},
+		`host a: gateway 1: no neighbour on the network of an address of its own: 10.1.0.254`: {Hosts: []vnettest.Host{{Name: "a", Gateways: []string{"10.1.0.254"}}}},
+		`host "a" (Config.Hosts[0]): gateway "x": want an IP address`:                         {Hosts: []vnettest.Host{{Name: "a", Gateways: []string{"x"}}}},
+		`host "a" (Config.Hosts[0]): `:                                                        {Hosts: []vnettest.Host{{Name: "a", MAC: "x"}}},
+		`hosts "a" and "b" both have the address 10.0.0.2`:                                    {Hosts: []vnettest.Host{{Name: "a", Addrs: []string{"10.0.0.2/24"}}, {Name: "b"}}},
+		`host "h254" (Config.Hosts[254]): only the first 254 hosts`:                           {Hosts: many},
 		`fault rule`: {Faults: []string{"drpo 2%"}},
 		`no port "sever"; the ports are client, server; did you mean "server"?`:      {Faults: []string{"drop from sever"}},
 		`Config.MayMiss: there is no rule "lost"; the rules are "loss", "delay 1ms"`: {Faults: []string{"loss: drop", "delay 1ms"}, MayMiss: []string{"lost"}},
