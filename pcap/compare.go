@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // DifferenceKind says in what two recordings differ.
@@ -46,6 +47,17 @@ type Difference struct {
 // String is one line: frame, kind, detail.
 func (d *Difference) String() string {
 	return fmt.Sprintf("frame %d: %v: %s", d.Frame, d.Kind, d.Detail)
+}
+
+// At is when the frame was sent: the earlier one, if there are two times.
+func (d *Difference) At() time.Time {
+	switch {
+	case d.Actual == nil:
+		return d.Expected.Time
+	case d.Expected == nil || d.Actual.Time.Before(d.Expected.Time):
+		return d.Actual.Time
+	}
+	return d.Expected.Time
 }
 
 // Comparison is the result of [Compare].

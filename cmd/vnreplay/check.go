@@ -59,18 +59,26 @@ func (r *runner) repeat(ctx context.Context, g *guard, s *scenario.Scenario, fir
 		return &repeat{Error: oneLine(err)}
 	}
 	out := &repeat{Same: true}
+	comparisons := make([]*pcap.Comparison, len(first))
 	for i, second := range recordingPaths(second, s) {
 		size, same, err := sameBytes(first[i], second)
 		out.Bytes += size
-		switch {
-		case err != nil:
+		if err == nil && !same {
+			out.Same = false
+			comparisons[i], err = compareFiles(first[i], second)
+		}
+		if err != nil {
 			return &repeat{Error: oneLine(err)}
-		case !same:
-			out.Same, out.Why = false, whyDifferent(first[i], second)
-			if len(first) > 1 {
-				out.Why = "on switch " + s.SwitchNames()[i] + ", " + out.Why
-			}
-			return out
+		}
+	}
+	if out.Same {
+		return out
+	}
+	out.Why = "the frames are the same, what the recording says of its run is not"
+	if i := earliest(comparisons); i >= 0 {
+		out.Why = whyDifferent(comparisons[i].Difference)
+		if len(first) > 1 {
+			out.Why = "on switch " + s.SwitchNames()[i] + ", " + out.Why
 		}
 	}
 	return out
@@ -139,27 +147,10 @@ func sameBytes(a, b string) (size int64, same bool, err error) {
 	}
 }
 
-// whyDifferent explains the first difference between two recordings.
-func whyDifferent(a, b string) string {
-	first, err := pcap.Open(a)
-	if err != nil {
-		return err.Error()
-	}
-	defer first.Close()
-	second, err := pcap.Open(b)
-	if err != nil {
-		return err.Error()
-	}
-	defer second.Close()
-	c, err := pcap.Compare(first, second)
-	switch {
-	case err != nil:
-		return err.Error()
-	case c.Difference == nil:
-		return "the frames are the same, what the recording says of its run is not"
-	}
-	why := c.Difference.String()
-	if d := c.Difference; d.Expected != nil && d.Actual != nil && scenario.DateDiffers(d.Expected.Data, d.Actual.Data) {
+// whyDifferent explains a difference between two recordings.
+func whyDifferent(d *pcap.Difference) string {
+	why := d.String()
+	if d.Expected != nil && d.Actual != nil && scenario.DateDiffers(d.Expected.Data, d.Actual.Data) {
 		why += fmt.Sprintf(" (an HTTP Date header: %s)", scenario.DateAdvice)
 	}
 	return why

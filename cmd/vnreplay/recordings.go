@@ -107,3 +107,31 @@ func (r *recordings) discard() {
 		os.Remove(rec.Written())
 	}
 }
+
+// compareFiles compares two recordings.
+func compareFiles(expected, actual string) (*pcap.Comparison, error) {
+	e, err := pcap.Open(expected)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	a, err := pcap.Open(actual)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	return pcap.Compare(e, a)
+}
+
+// earliest returns which of the comparisons of a run's recordings, which have one clock, found
+// what differs first, or -1. What differs on other switches may follow from that. Those that
+// are nil do not count.
+func earliest(all []*pcap.Comparison) int {
+	first := -1
+	for i, c := range all {
+		if c != nil && c.Difference != nil && (first < 0 || c.Difference.At().Before(all[first].Difference.At())) {
+			first = i
+		}
+	}
+	return first
+}

@@ -109,19 +109,8 @@ func (o *oneTest) scenario(ctx context.Context, g *guard) error {
 	}
 	o.Outcome, o.What = regress.OK, fmt.Sprintf("as expected, %s", count(res.Frames, "frame"))
 	if o.x.Recording != "" {
-		equal := 0
-		for i, path := range recordingPaths(o.x.Recording, s) {
-			n, err := o.golden(path, made[i])
-			if err != nil {
-				return err
-			}
-			if equal += n; o.Outcome != regress.OK {
-				o.Recording = made[i] // those of the other switches are beside it
-				break
-			}
-		}
-		if o.Outcome == regress.OK && len(o.Changed) == 0 {
-			o.What = "the same, " + count(uint64(equal), "frame")
+		if err := o.golden(recordingPaths(o.x.Recording, s), made); err != nil {
+			return err
 		}
 	}
 	if o.Outcome == regress.OK {
@@ -131,56 +120,68 @@ func (o *oneTest) scenario(ctx context.Context, g *guard) error {
 	return nil
 }
 
-// golden compares the recording of a run, made, with the one that it is to be equal to,
-// and returns how many frames are.
-func (o *oneTest) golden(want, made string) (equal int, err error) {
-	name := pcap.Printable(want)
+// golden compares the recordings of a run, made, with those that they are to be equal to.
+func (o *oneTest) golden(want, made []string) error {
+	equal := 0
+	comparisons := make([]*pcap.Comparison, len(want))
+	for i, path := range want {
+		c, err := o.compare(path, made[i])
+		if err != nil {
+			return err
+		}
+		if comparisons[i] = c; c != nil {
+			equal += c.Frames
+		}
+	}
+	ended := slices.IndexFunc(comparisons, func(c *pcap.Comparison) bool { return c != nil && c.Difference == nil && !c.Equal() })
+	switch i := earliest(comparisons); {
+	case o.update:
+	case i >= 0:
+		o.Recording = made[i] // those of the other switches are beside it
+		o.differs(want[i], comparisons[i].Difference)
+	case ended >= 0:
+		o.Recording = made[ended]
+		o.ends(want[ended], comparisons[ended])
+	}
+	if o.Outcome == regress.OK && len(o.Changed) == 0 {
+		o.What = "the same, " + count(uint64(equal), "frame")
+	}
+	return nil
+}
+
+// compare compares one recording of a run, made, with the one that it is to be equal to,
+// want. With --update it is put in its place: there is no comparison then.
+func (o *oneTest) compare(want, made string) (*pcap.Comparison, error) {
 	if _, err := os.Stat(want); errors.Is(err, os.ErrNotExist) {
 		if !o.update {
-			return 0, o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", want)
+			return nil, o.x.Errorf([]string{"recording"}, "%s: no such file; vnreplay test --update records it", want)
 		}
 		n, err := pcap.CountFrames(made)
-		o.Changed = append(o.Changed, fmt.Sprintf("+ %s: %s", name, count(uint64(n), "frame")))
-		return 0, errors.Join(err, o.keep(want, made))
+		o.Changed = append(o.Changed, fmt.Sprintf("+ %s: %s", pcap.Printable(want), count(uint64(n), "frame")))
+		return nil, errors.Join(err, o.keep(want, made))
 	}
-	expected, err := pcap.Open(want)
-	if err != nil {
-		return 0, err
+	c, err := compareFiles(want, made)
+	if err != nil || c.Equal() || !o.update {
+		return c, err
 	}
-	defer expected.Close()
-	actual, err := pcap.Open(made)
-	if err != nil {
-		return 0, err
-	}
-	defer actual.Close()
-	c, err := pcap.Compare(expected, actual)
-	if err != nil {
-		return 0, err
-	}
-	d := c.Difference
-	ended := d == nil && (c.Cut != nil || c.CutShort != "")
-	if ended {
-		d = &pcap.Difference{Frame: c.Frames + 1, Kind: pcap.Extra}
-	}
-	switch {
-	case d == nil:
-		return c.Frames, nil
-	case o.update:
-		before := c.Frames // all that are there, if it is cut
-		if c.Cut == nil {
-			if before, err = pcap.CountFrames(want); err != nil {
-				return 0, err
-			}
+	before := c.Frames // all that are there, if it is cut
+	if c.Cut == nil {
+		if before, err = pcap.CountFrames(want); err != nil {
+			return nil, err
 		}
-		if err := o.keep(want, made); err != nil {
-			return 0, err
-		}
-		return 0, o.changedRecording(want, &frameDifference{Frame: d.Frame, Kind: d.Kind.String()}, before)
-	case ended && c.Cut != nil:
-		return c.Frames, o.ends(want, c.Frames, oneLine(c.Cut))
-	case ended:
-		return c.Frames, o.ends(want, c.Frames, "the run was cut short: "+c.CutShort)
 	}
+	if err := o.keep(want, made); err != nil {
+		return nil, err
+	}
+	first := &frameDifference{Frame: c.Frames + 1, Kind: pcap.Extra.String()}
+	if d := c.Difference; d != nil {
+		first.Frame, first.Kind = d.Frame, d.Kind.String()
+	}
+	return nil, o.changedRecording(want, first, before)
+}
+
+// differs says how a run differs from the recording that it is to be equal to.
+func (o *oneTest) differs(want string, d *pcap.Difference) {
 	o.Outcome, o.What = regress.Failed, fmt.Sprintf("the run differs from %s at frame %d", o.beside(want), d.Frame)
 	o.Say(pcap.Printable(d.String()))
 	if d.Expected != nil && d.Actual != nil {
@@ -189,15 +190,17 @@ func (o *oneTest) golden(want, made string) (equal int, err error) {
 			o.Say("the bytes are in an HTTP Date header: " + scenario.DateAdvice)
 		}
 	}
-	return c.Frames, nil
 }
 
 // ends is for a recording that ends before the run that it is to be equal to.
-func (o *oneTest) ends(want string, frames int, why string) error {
-	o.Outcome, o.What = regress.Partial, fmt.Sprintf("the same up to frame %d, where %s ends", frames, o.beside(want))
-	o.Say(why)
+func (o *oneTest) ends(want string, c *pcap.Comparison) {
+	o.Outcome, o.What = regress.Partial, fmt.Sprintf("the same up to frame %d, where %s ends", c.Frames, o.beside(want))
+	if c.Cut != nil {
+		o.Say(oneLine(c.Cut))
+	} else {
+		o.Say("the run was cut short: " + c.CutShort)
+	}
 	o.Say("vnreplay test --update records it anew")
-	return nil
 }
 
 // rerecord runs the scenario that a recording carries, and records it anew.
