@@ -106,6 +106,11 @@ func (x *extractor) readPorts(r *pcap.Reader) error {
 		}
 	}
 	x.ports = r.Interfaces()
+	if s, err := ParseEmbedded(meta.Scenario, "", meta.Rules); err == nil { // other recordings have none
+		if _, err := s.switchIn(meta, x.ports); err != nil {
+			return fmt.Errorf("%s: %w", r.Name(), err)
+		}
+	}
 	return nil
 }
 

@@ -171,25 +171,27 @@ func arrivals(t *testing.T, recording []byte) string {
 	return b.String()
 }
 
-// A recording that does not say which of the switches it is of cannot be verified.
-func TestVerifyWantsToKnowTheSwitch(t *testing.T) {
+// Of a recording it has to be known which of the switches it is of, and of one only.
+func TestRecordingsAreOfOneSwitch(t *testing.T) {
 	s := parse(t, twoLANs)
 	for want, name := range map[string]string{
-		"its scenario has 2 switches, and it does not say of which one it is":  "",
-		"it says that it is of switch other, which its scenario does not have": "other",
+		"its scenario has 2 switches, and it does not say of which one it is":               "",
+		"it says that it is of switch other, which its scenario does not have":              "other",
+		"it is merged from recordings of several switches (client is on lan): take each by": "wan",
 	} {
-		meta := s.Metas()[0]
-		meta.Switch = name
+		metas := s.Metas()
+		metas[0].Switch = name
+		_, data := recordAs(t, s, metas)
 		path := filepath.Join(t.TempDir(), "r.pcapng")
-		rec, err := pcap.Create(path, meta)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := rec.Close(); err != nil {
+		if err := os.WriteFile(path, data[0], 0o666); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := scenario.Verify(context.Background(), path, scenario.Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v", err)
+			t.Errorf("verify: %v", err)
+		}
+		_, err := scenario.ExtractFaults(func() (*pcap.Reader, error) { return pcap.Open(path) })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("extract: %v", err)
 		}
 	}
 }

@@ -31,7 +31,12 @@ func record(t *testing.T, s *scenario.Scenario) (*scenario.Result, []byte) {
 // the switches.
 func recordAll(t *testing.T, s *scenario.Scenario) (*scenario.Result, [][]byte) {
 	t.Helper()
-	metas := s.Metas()
+	return recordAs(t, s, s.Metas())
+}
+
+// recordAs is recordAll with what the recordings are to say of their run.
+func recordAs(t *testing.T, s *scenario.Scenario, metas []pcap.Meta) (*scenario.Result, [][]byte) {
+	t.Helper()
 	files := make([]bytes.Buffer, len(metas))
 	recs := make([]vswitch.Recorder, len(metas))
 	for i, meta := range metas {

@@ -92,9 +92,6 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, sw, 
 	if err != nil {
 		return nil, 0, 0, 0, err
 	}
-	if sw, err = s.switchIn(meta); err != nil {
-		return nil, 0, 0, 0, fmt.Errorf("%s: %w", path, err)
-	}
 	now := Versions()
 	for _, part := range []struct{ what, then, now string }{
 		{"vnreplay", meta.Version, now.VNReplay}, {"gVisor", meta.Stack, now.Stack}, {"Go", meta.Go, now.Go},
@@ -113,12 +110,15 @@ func (v *Verification) open(ctx context.Context, path string) (s *Scenario, sw, 
 		}
 		frames++
 	}
+	if sw, err = s.switchIn(meta, r.Interfaces()); err != nil {
+		return nil, 0, 0, 0, fmt.Errorf("%s: %w", path, err)
+	}
 	return s, sw, frames, size, context.Cause(ctx)
 }
 
-// switchIn returns the place of the switch that a recording is of, among the
-// scenario's.
-func (s *Scenario) switchIn(m pcap.Meta) (int, error) {
+// switchIn returns the place of the switch that a recording with these interfaces is of,
+// among the scenario's.
+func (s *Scenario) switchIn(m pcap.Meta, interfaces []pcap.Interface) (int, error) {
 	names := s.SwitchNames()
 	i := slices.Index(names, m.Switch)
 	switch {
@@ -128,6 +128,11 @@ func (s *Scenario) switchIn(m pcap.Meta) (int, error) {
 		return 0, fmt.Errorf("its scenario has %d switches, and it does not say of which one it is", len(names))
 	case i < 0:
 		return 0, fmt.Errorf("it says that it is of switch %s, which its scenario does not have", pcap.Printable(m.Switch))
+	}
+	for _, p := range s.ports() {
+		if p.sw != m.Switch && slices.ContainsFunc(interfaces, func(i pcap.Interface) bool { return i.Name == p.name }) {
+			return 0, fmt.Errorf("it is merged from recordings of several switches (%s is on %s): take each by itself", p.name, p.sw)
+		}
 	}
 	return i, nil
 }
