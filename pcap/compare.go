@@ -70,9 +70,9 @@ type Comparison struct {
 	// far as it goes.
 	Cut *TruncatedError
 	// CutShort is why the expected recording's run was cut short (see
-	// [Statistics]), printable, if all of its frames are equal and the actual
-	// recording goes on. Such a recording ends where a run that is not cut does
-	// not, so that is no difference.
+	// [Statistics]), or that its end is missing, printable, if all of its frames are
+	// equal and the actual recording goes on. Such a recording ends where a run that is
+	// not cut does not, so that is no difference.
 	CutShort string
 	// Run says in a line what the recordings say differently of their runs: the
 	// first of seed, rules and scenario (not versions), or "". Frames decide
@@ -115,7 +115,7 @@ func Compare(expected, actual *Reader) (*Comparison, error) {
 			return c, nil
 		}
 		if e == nil {
-			if c.CutShort = Printable(expected.CutShort()); c.CutShort != "" {
+			if c.CutShort = endsEarly(expected); c.CutShort != "" {
 				return c, nil
 			}
 		}
@@ -126,6 +126,18 @@ func Compare(expected, actual *Reader) (*Comparison, error) {
 		}
 		c.Frames++
 	}
+}
+
+// endsEarly is why a recording that has been read ends before its time, printable, as far as
+// can be seen, or "". Every recording that was finished ends with statistics.
+func endsEarly(r *Reader) string {
+	if why := r.CutShort(); why != "" {
+		return Printable(why)
+	}
+	if slices.ContainsFunc(r.src.interfaces(), func(i *Interface) bool { return i.Stats != nil }) {
+		return ""
+	}
+	return "no statistics follow its last frame: it was never finished, or another program saved it"
 }
 
 // difference compares two frames, one of which may be nil.

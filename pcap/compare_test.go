@@ -257,6 +257,19 @@ func TestARunThatWasCutShort(t *testing.T) {
 }
 
 // The reason may be of any length.
+// A recording that was never finished, as after kill -9, may end with a whole block: what it
+// lacks is the statistics, with which all end.
+func TestARecordingThatWasNeverFinished(t *testing.T) {
+	whole, some := cutShort(t, 3, nil), cutShort(t, 2, nil)
+	unfinished := some[:bytes.Index(some, []byte{5, 0, 0, 0})]
+	if c := compare(t, unfinished, whole); !strings.Contains(c.CutShort, "it was never finished") || c.Frames != 2 || c.Difference != nil || c.Equal() {
+		t.Errorf("%+v", c)
+	}
+	if c := compare(t, unfinished, some); c.CutShort != "" || !c.Equal() { // as after a program that leaves them out
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestALongReasonIsShortened(t *testing.T) {
 	r := read(t, cutShort(t, 1, errors.New("waiting: "+strings.Repeat("é", 50_000))))
 	packets(t, r)
