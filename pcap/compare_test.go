@@ -256,7 +256,6 @@ func TestARunThatWasCutShort(t *testing.T) {
 	clean(t, "capinfos", file(t, "cut.pcapng", cut))
 }
 
-// The reason may be of any length.
 // A recording that was never finished, as after kill -9, may end with a whole block: what it
 // lacks is the statistics, with which all end.
 func TestARecordingThatWasNeverFinished(t *testing.T) {
@@ -270,6 +269,7 @@ func TestARecordingThatWasNeverFinished(t *testing.T) {
 	}
 }
 
+// The reason may be of any length.
 func TestALongReasonIsShortened(t *testing.T) {
 	r := read(t, cutShort(t, 1, errors.New("waiting: "+strings.Repeat("é", 50_000))))
 	packets(t, r)
