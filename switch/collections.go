@@ -33,7 +33,7 @@ func (c *collections) start() {
 // random.
 func (c *collections) fill() {
 	for range 100 {
-		if c.pool.Put(true); c.atHand.Uint() > 0 {
+		if c.pool.Put(c.pool); c.atHand.Uint() > 0 {
 			return
 		}
 	}
