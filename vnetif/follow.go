@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -26,22 +25,17 @@ type following struct {
 	stack  *stack.Stack
 	routes []tcpip.Route // the first that fits is taken
 
-	any  atomic.Bool // there are ways: most hosts never have one
-	mu   sync.Mutex  // may be taken with locks of the stack held, and not the other way round
-	ways map[tcpip.Address]*betterWay
+	mu   sync.Mutex // may be taken with locks of the stack held, and not the other way round
+	ways learned[*betterWay]
 }
 
 // betterWay is the next hop that a redirect named, for one destination.
 type betterWay struct {
-	via   tcpip.Address
-	mac   tcpip.LinkAddress // "" while it is not known
-	since time.Time
+	via tcpip.Address
+	mac tcpip.LinkAddress // "" while it is not known
 }
 
-const (
-	followFor = 5 * time.Minute
-	mostWays  = 1024
-)
+const followFor = 5 * time.Minute
 
 // redirection is what a redirect says: that from is not the best router to a destination.
 type redirection struct {
@@ -59,23 +53,21 @@ func (f *following) hears(frame []byte) {
 		f.mu.Unlock()
 		return // only who is asked to forward may say that another would be better
 	}
-	if _, known := f.ways[r.to]; !known && !f.hasRoom() {
-		f.mu.Unlock()
+	way := &betterWay{via: r.via}
+	noted := f.ways.put(r.to, way)
+	f.mu.Unlock()
+	if !noted {
 		return
 	}
-	way := &betterWay{via: r.via, since: f.link.now()}
-	f.ways[r.to] = way
-	f.any.Store(true)
-	f.mu.Unlock()
 	// Until there is an answer the frames take the old way.
 	protocol := protocolOf(netipOf(r.via))
 	_ = f.stack.GetLinkAddress(f.link.nic, r.via, r.self, protocol, func(found stack.LinkResolutionResult) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		switch {
-		case f.ways[r.to] != way:
+		switch now, _ := f.ways.get(r.to); {
+		case now != way:
 		case found.Err != nil:
-			delete(f.ways, r.to)
+			f.ways.forget(r.to)
 		default:
 			way.mac = found.LinkAddress
 		}
@@ -96,40 +88,16 @@ func (f *following) believes(r redirection) bool {
 
 // firstHop returns the gateway to which the host sends what is for an address; f.mu is held.
 func (f *following) firstHop(to tcpip.Address) (gateway tcpip.Address, ok bool) {
-	if way := f.way(to); way != nil {
+	if way, ok := f.ways.get(to); ok {
 		return way.via, true
 	}
 	r, ok := routeTo(f.routes, to)
 	return r.Gateway, ok && r.Gateway.Len() > 0
 }
 
-// way returns the better way to an address, or nil; f.mu is held.
-func (f *following) way(to tcpip.Address) *betterWay {
-	way := f.ways[to]
-	if way != nil && f.link.now().Sub(way.since) >= followFor {
-		delete(f.ways, to)
-		return nil
-	}
-	return way
-}
-
-// hasRoom reports whether another way may be noted, once those are forgotten whose time is
-// over; f.mu is held.
-func (f *following) hasRoom() bool {
-	if f.ways == nil {
-		f.ways = map[tcpip.Address]*betterWay{}
-	}
-	if len(f.ways) >= mostWays {
-		for to := range f.ways {
-			f.way(to)
-		}
-	}
-	return len(f.ways) < mostWays
-}
-
 // leads gives a packet with its Ethernet header, which is about to leave, to the better way.
 func (f *following) leads(pkt *stack.PacketBuffer) {
-	if !f.any.Load() {
+	if !f.ways.some.Load() {
 		return
 	}
 	var to tcpip.Address
@@ -143,7 +111,7 @@ func (f *following) leads(pkt *stack.PacketBuffer) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if way := f.way(to); way != nil && way.mac != "" {
+	if way, ok := f.ways.get(to); ok && way.mac != "" {
 		copy(pkt.LinkHeader().Slice(), way.mac)
 	}
 }

@@ -79,6 +79,9 @@ func nicOf(i int) tcpip.NICID { return tcpip.NICID(i) + 1 }
 // for five minutes all that it sends to that destination goes to the better router, once
 // that has said its Ethernet address. Over IPv6 it believes a gateway that it has by a
 // link-local address. The gateway itself still has to answer for its own.
+//
+// What routers say of the MTUs of paths (RFC 1191, RFC 8201) it heeds for TCP, and over IPv6,
+// for ten minutes, for datagrams and pings, which it cuts into fragments.
 func NewHost[P Port](on Backend[P], cfg HostConfig) (*Host, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
@@ -172,8 +175,12 @@ func (h *Host) connect(nic tcpip.NICID, i Interface) (stack.LinkEndpoint, error)
 	if h.forward != nil {
 		h.forward.joins(l)
 	} else {
-		l.follow = &following{link: l}
+		l.follow = &following{link: l, ways: learned[*betterWay]{lasts: followFor, now: l.now}}
 		h.follow = l.follow
+		l.paths = &pathMTUs{
+			link: l, to: learned[int]{lasts: pathMTUFor, now: l.now},
+			firstID: func() uint32 { rng := h.stack.SecureRNG(); return rng.Uint32() },
+		}
 	}
 	return ethernet.New(end), nil
 }

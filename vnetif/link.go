@@ -38,6 +38,7 @@ type link struct {
 
 	forward *forwarding // of a router's link; nil for others
 	follow  *following  // of a host's; nil for others
+	paths   *pathMTUs   // of a host's; nil for others
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
@@ -104,6 +105,7 @@ func (l *link) take(data []byte) []byte {
 		l.forward.arrives(data)
 	} else {
 		l.follow.hears(data)
+		l.paths.hears(data)
 	}
 	return data
 }
@@ -123,23 +125,39 @@ func (l *link) asksAnother(frame []byte) bool {
 // "no buffer space", which it counts.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for n, pkt := range pkts.AsSlice() {
-		if l.follow != nil {
-			l.follow.leads(pkt)
-		}
-		parts := pkt.AsSlices()
-		if l.forward == nil {
-			if err := l.send(parts); err != nil {
+		l.lead(pkt)
+		frames, ok := l.instead(pkt)
+		if !ok {
+			if err := l.send(pkt.AsSlices()); err != nil {
 				return n, sendError(err)
 			}
 			continue
 		}
-		for _, frame := range l.forward.leaves(slices.Concat(parts...)) {
+		for _, frame := range frames {
 			if err := l.send([][]byte{frame}); err != nil {
 				return n, sendError(err)
 			}
 		}
 	}
 	return pkts.Len(), nil
+}
+
+// lead gives a packet with its Ethernet header, which is about to leave, to the router that
+// a redirect has named.
+func (l *link) lead(pkt *stack.PacketBuffer) {
+	if l.follow != nil {
+		l.follow.leads(pkt)
+	}
+}
+
+// instead returns the frames that leave in place of a packet, there may be none for now, if
+// others do.
+func (l *link) instead(pkt *stack.PacketBuffer) (frames [][]byte, ok bool) {
+	if l.forward != nil {
+		return l.forward.leaves(slices.Concat(pkt.AsSlices()...)), true
+	}
+	frames = l.paths.cut(pkt)
+	return frames, frames != nil
 }
 
 // sendError is gVisor's error for one of a port.

@@ -110,9 +110,7 @@ func (l *liveLink) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) 
 	}()
 	for n, pkt := range pkts.AsSlice() {
 		o.data, o.frames = o.data[:0], o.frames[:0]
-		if l.follow != nil {
-			l.follow.leads(pkt)
-		}
+		l.lead(pkt)
 		l.frames(o, pkt)
 		if _, err := l.port.SendBatch(o.frames); err != nil {
 			return n, sendError(err)

@@ -1,8 +1,6 @@
 package vnetif
 
 import (
-	"slices"
-
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -18,11 +16,11 @@ func (l *liveLink) frames(o *outgoing, pkt *stack.PacketBuffer) {
 			frame := o.room(len(l.tags) + size)
 			from.fill(l.head(frame, len(pkt.LinkHeader().Slice()), &from))
 		}
-		if l.forward == nil {
+		frames, ok := l.instead(pkt)
+		if !ok {
 			one(pkt.Size(), rest)
-			return
 		}
-		for _, frame := range l.forward.leaves(slices.Concat(rest...)) {
+		for _, frame := range frames {
 			one(len(frame), pieces{frame})
 		}
 		return
