@@ -172,22 +172,16 @@ func (f *File) Close() error {
 // Discard closes the file and removes it: what stood under its name stays. Pipes and
 // devices are left where they are. After Close it does nothing.
 func (f *File) Discard() {
-	if f.closed {
-		return
-	}
-	f.closed, f.err = true, errors.New(f.Written()+": given up")
-	if f.f != os.Stdout {
-		f.f.Close()
-	}
-	if f.partial != "" {
-		os.Remove(f.partial) // while nobody else may claim it
-		f.release()
-	}
+	f.giveUp(func() { os.Remove(f.partial) })
 }
 
 // Abort closes the file and leaves it under its provisional name. After Close it
 // does nothing.
-func (f *File) Abort() {
+func (f *File) Abort() { f.giveUp(func() {}) }
+
+// giveUp closes the file; last is what is done while nobody else may claim its provisional
+// name.
+func (f *File) giveUp(last func()) {
 	if f.closed {
 		return
 	}
@@ -196,6 +190,7 @@ func (f *File) Abort() {
 		f.f.Close()
 	}
 	if f.partial != "" {
+		last()
 		f.release()
 	}
 }

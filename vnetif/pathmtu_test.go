@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -26,31 +25,13 @@ func TestDatagramsThroughANarrowLine(t *testing.T) {
 				n := newNarrowLine(t, real, true, narrow)
 				arrived := 0
 				err := n.w.Run(context.Background(), func(context.Context) error {
-					server, err := n.server.ListenPacket("udp", ":9")
-					if err != nil {
-						return err
-					}
-					defer server.Close()
-					c, err := n.client.Dial("udp", "[fd00:2::1]:9")
-					if err != nil {
-						return err
-					}
-					defer c.Close()
 					for i := range 4 {
 						sent := bytes.Repeat([]byte{byte(i), 1, 2, 3, 4, 5, 6}, size/7)
-						if _, err := c.Write(sent); err != nil {
-							return err
-						}
-						if err := server.SetReadDeadline(n.server.Now().Add(300 * time.Millisecond)); err != nil {
-							return err
-						}
-						got := make([]byte, 5000)
-						switch k, _, err := server.ReadFrom(got); {
-						case errors.Is(err, os.ErrDeadlineExceeded):
-						case err != nil || !bytes.Equal(got[:k], sent):
-							return fmt.Errorf("%d bytes came: %w", k, err)
-						default:
+						switch err := datagram(n.client, n.server, "fd00:2::1", sent, 300*time.Millisecond); {
+						case err == nil:
 							arrived++
+						case !errors.Is(err, os.ErrDeadlineExceeded):
+							return err
 						}
 					}
 					return nil
@@ -159,26 +140,7 @@ func TestHostsBelieveGoodPathMTUs(t *testing.T) {
 					return err
 				}
 				seen = nil
-				server, err := hosts[1].ListenPacket("udp", ":9")
-				if err != nil {
-					return err
-				}
-				defer server.Close()
-				conn, err := hosts[0].Dial("udp", net.JoinHostPort(other, "9"))
-				if err != nil {
-					return err
-				}
-				defer conn.Close()
-				sent := bytes.Repeat([]byte("0123456789"), 145)
-				if _, err := conn.Write(sent); err != nil {
-					return err
-				}
-				got := make([]byte, 2000)
-				k, _, err := server.ReadFrom(got)
-				if err != nil || !bytes.Equal(got[:k], sent) {
-					return fmt.Errorf("%d bytes came: %w", k, err)
-				}
-				return nil
+				return datagram(hosts[0], hosts[1], other, bytes.Repeat([]byte("0123456789"), 145), time.Second)
 			})
 			if err != nil {
 				t.Fatal(err)

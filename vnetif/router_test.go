@@ -412,27 +412,9 @@ func TestRouterFragmentsHaveChecksums(t *testing.T) {
 				n := newTwoLANs(t, real, 1500)
 				sent := bytes.Repeat([]byte("0123456789"), 400)
 				err := n.w.Run(context.Background(), func(context.Context) error {
-					server, err := n.server.ListenPacket("udp", ":9")
-					if err != nil {
-						return err
-					}
-					defer server.Close()
-					from, err := n.router.Dial("udp", net.JoinHostPort(to, "9"))
-					if err != nil {
-						return err
-					}
-					defer from.Close()
 					for range 3 {
-						if _, err := from.Write(sent); err != nil {
+						if err := datagram(n.router, n.server, to, sent, 5*time.Second); err != nil {
 							return err
-						}
-						if err := server.SetReadDeadline(n.server.Now().Add(5 * time.Second)); err != nil {
-							return err
-						}
-						got := make([]byte, 5000)
-						k, _, err := server.ReadFrom(got)
-						if err != nil || !bytes.Equal(got[:k], sent) {
-							return fmt.Errorf("%d bytes came: %w", k, err)
 						}
 					}
 					return nil
@@ -459,4 +441,30 @@ func TestRouterFragmentsHaveChecksums(t *testing.T) {
 			})
 		}
 	}
+}
+
+// datagram sends one from a to b, which has the address to, and waits until it is there.
+func datagram(a, b *vnetif.Host, to string, sent []byte, wait time.Duration) error {
+	l, err := b.ListenPacket("udp", ":9")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	c, err := a.Dial("udp", net.JoinHostPort(to, "9"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write(sent); err != nil {
+		return err
+	}
+	if err := l.SetReadDeadline(b.Now().Add(wait)); err != nil {
+		return err
+	}
+	got := make([]byte, len(sent)+1)
+	n, _, err := l.ReadFrom(got)
+	if err == nil && !bytes.Equal(got[:n], sent) {
+		err = fmt.Errorf("%d bytes came, others than were sent", n)
+	}
+	return err
 }
