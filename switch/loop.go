@@ -44,6 +44,8 @@ func (w *World) Run(ctx context.Context, main func(context.Context) error) error
 	switch {
 	case main == nil:
 		return errors.New("World.Run: main is nil")
+	case !w.cfg.RealTime && inBubble():
+		return errors.New("World.Run: called in a bubble of testing/synctest, whose clock stands still for as long as the world runs: call it outside, the world has a clock of its own")
 	case ctx.Value(insideKey{}) != nil:
 		return errors.New("World.Run: called by an application of a world that runs, which it would wait for")
 	}
@@ -245,6 +247,9 @@ func (w *World) checkLimits(ctx context.Context) error {
 	if w.stats.Events%64 != 0 { // the wall clock takes longer to read
 		return nil
 	}
+	if err := w.watch.alone(w); err != nil {
+		return err
+	}
 	if err := w.overdue(ctx); err != nil {
 		return w.explain(err)
 	}
@@ -281,11 +286,22 @@ func (w *World) deadlock() error {
 	if err := w.watch.probe(w); err != nil {
 		return err
 	}
+	if w.stirred() {
+		return w.explain(fmt.Errorf("%w: while nothing was to come, something outside the world woke a goroutine, such as a signal, the end of a process, a timer of package time or a goroutine older than the run", ErrRealTime))
+	}
 	err := fmt.Errorf("%w: nothing is to come and applications wait", ErrDeadlock)
 	if outside := w.watch.outside(); outside != "" {
-		err = fmt.Errorf("%w; outside the network: %s", err, outside)
+		err = fmt.Errorf("%w; outside the network: %s (if what is waited for there is a timer of package time, or a goroutine older than the run, that is real time: %s)", err, outside, instead)
 	}
 	return w.explain(err)
+}
+
+// stirred reports whether, although nothing was to come, something has.
+func (w *World) stirred() bool {
+	done := w.clientsDone()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return done || len(w.ready) > 0 || len(w.dirty) > 0 || w.events.len() > 0
 }
 
 // explain adds to an error when it came and who waits on what.

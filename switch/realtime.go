@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -23,16 +24,17 @@ type realTimeWatch struct {
 	next   time.Time       // of the next probe, in real time
 	buf    *[]byte         // for dumps, the settler's
 
-	looked  time.Time     // when it was last looked for sleepers, in real time
-	took    time.Duration // how long that took
+	looked  time.Time     // when glance last counted its credit, in real time
+	credit  time.Duration // how long glance may look, of real time
 	strange int           // goroutines outside the world then
 	count   []metrics.Sample
+	gogc    []metrics.Sample // the percentage of automatic garbage collection
 }
 
 const (
-	probeEvery  = 50 * time.Millisecond // of real time
-	probeLength = time.Millisecond      // of real time
-	glanceEvery = 2 * time.Millisecond  // of real time, at most, and not for more than a 20th of it
+	probeEvery   = 50 * time.Millisecond // of real time
+	probeLength  = time.Millisecond      // of real time
+	glanceCredit = 2 * time.Millisecond  // of real time, for looks at sleepers; a 20th of what passes is added
 )
 
 // instead is what to use in place of real time.
@@ -45,7 +47,9 @@ func (r *realTimeWatch) start(buf *[]byte) {
 		r.before[g.id] = true
 	}
 	r.next = time.Now()
+	r.looked, r.credit = r.next, glanceCredit
 	r.count = []metrics.Sample{{Name: "/sched/goroutines:goroutines"}}
+	r.gogc = []metrics.Sample{{Name: "/gc/gogc:percent"}}
 }
 
 // goroutine is one goroutine of a dump of all.
@@ -180,8 +184,6 @@ func (g goroutine) parked() bool {
 // file or socket. Of the others, of which there may be thousands, it keeps nothing: no
 // garbage is collected meanwhile.
 func (r *realTimeWatch) sleepers(w *World) error {
-	began := time.Now()
-	defer func() { r.looked = time.Now(); r.took = r.looked.Sub(began) }()
 	for part := range others(stacks(r.buf)) {
 		if _, state := header(part); string(state) != "sleep" && string(state) != "IO wait" {
 			continue
@@ -190,12 +192,16 @@ func (r *realTimeWatch) sleepers(w *World) error {
 		if !ok || r.before[g.id] {
 			continue
 		}
-		switch g.state {
-		case "sleep":
-			return w.explain(fmt.Errorf("%w: %s sleeps by the wall clock: %s", ErrRealTime, strings.TrimSuffix(g.where(), " [sleep]"), instead))
-		case "IO wait":
-			return w.explain(fmt.Errorf("%w: %s waits for a real file, pipe or socket", ErrRealTime, strings.TrimSuffix(g.where(), " [IO wait]")))
+		who := strings.TrimSuffix(g.where(), " ["+g.state+"]")
+		if _, ok := culprit(g.frames()); !ok { // a library's, on behalf of one that waits for it
+			if outside := r.outside(); outside != "" {
+				who += ", perhaps for one of " + outside + ","
+			}
 		}
+		if g.state == "sleep" {
+			return w.explain(fmt.Errorf("%w: %s sleeps by the wall clock: %s", ErrRealTime, who, instead))
+		}
+		return w.explain(fmt.Errorf("%w: %s waits for a real file, pipe or socket: use the host's Dial, Listen and ListenPacket, and read files before the run", ErrRealTime, who))
 	}
 	return nil
 }
@@ -208,11 +214,39 @@ func (r *realTimeWatch) glance(w *World) error {
 	w.mu.Lock()
 	strangers := int(r.count[0].Value.Uint64()) - len(w.waiting)
 	w.mu.Unlock()
-	if strangers == r.strange || time.Since(r.looked) < max(glanceEvery, 20*r.took) {
+	if strangers == r.strange {
+		return nil
+	}
+	began := time.Now()
+	r.credit = min(r.credit+began.Sub(r.looked)/20, glanceCredit)
+	r.looked = began
+	if r.credit <= 0 {
 		return nil
 	}
 	r.strange = strangers
-	return r.sleepers(w)
+	err := r.sleepers(w)
+	r.credit -= time.Since(began)
+	return err
+}
+
+// alone fails if an application has changed what the run set up (see seize): goroutines can
+// run at the same time, or garbage is collected whenever.
+func (r *realTimeWatch) alone(w *World) error {
+	if p := runtime.GOMAXPROCS(0); p != 1 {
+		return w.explain(fmt.Errorf("%w: GOMAXPROCS was set to %d during the run, and goroutines that run at the same time do so in another order in every run: leave it at 1", ErrRealTime, p))
+	}
+	metrics.Read(r.gogc)
+	if percent := r.gogc[0].Value.Uint64(); percent != math.MaxUint64 { // which is -1
+		return w.explain(fmt.Errorf("%w: debug.SetGCPercent was called with %d during the run, and automatic garbage collection reorders goroutines: call it before or behind the run", ErrRealTime, percent))
+	}
+	return nil
+}
+
+// inBubble reports whether the caller is in a bubble of testing/synctest.
+func inBubble() bool {
+	buf := make([]byte, 256)
+	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))
+	return bytes.Contains(head, []byte("synctest bubble"))
 }
 
 // outside lists goroutines of the run that wait, but not in a call of the world.
@@ -257,6 +291,9 @@ func (r *realTimeWatch) probeSometimes(w *World) error {
 // probes happen is of no consequence to the run. They reset the process's block
 // profile rate.
 func (r *realTimeWatch) probe(w *World) error {
+	if err := r.alone(w); err != nil {
+		return err
+	}
 	began := time.Now()
 	// With thousands of goroutines a look at them takes long: it does not take all the time.
 	defer func() { r.next = time.Now().Add(max(probeEvery, 20*time.Since(began))) }()

@@ -2,6 +2,8 @@ package vnetif
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,18 +140,25 @@ type timeoutContext struct {
 	over     context.Context // done when this one is
 	signal   func()
 
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	err   error
+	after map[uint64]func() // to be called at the end, by the order in which they came
+	last  uint64
 }
 
 // end ends the context, once.
 func (c *timeoutContext) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = err
-		c.signal()
+	if c.err != nil {
+		return
 	}
+	c.err = err
+	c.signal()
+	for _, i := range slices.Sorted(maps.Keys(c.after)) {
+		go c.after[i]()
+	}
+	c.after = nil
 }
 
 // Deadline returns the instant of the world's clock at which the context ends.
@@ -165,9 +174,28 @@ func (c *timeoutContext) Err() error {
 	return c.err
 }
 
-// AfterFunc lets derived contexts follow this one without a goroutine.
+// AfterFunc lets derived contexts follow this one without a goroutine. Those of package
+// context would be called in an order that is another one in every run.
 func (c *timeoutContext) AfterFunc(f func()) (stop func() bool) {
-	return context.AfterFunc(c.over, f)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = map[uint64]func(){}
+	}
+	c.last++
+	i := c.last
+	c.after[i] = f
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waits := c.after[i]
+		delete(c.after, i)
+		return waits
+	}
 }
 
 // Value returns the parent's value.

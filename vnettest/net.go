@@ -60,6 +60,9 @@ func New(t testing.TB, cfg Config) *Net {
 }
 
 func (n *Net) build() error {
+	if s := n.cfg.Start; !s.IsZero() && (s.Year() < 1970 || s.Year() > 2200) {
+		return fmt.Errorf("Config.Start: %v: want an instant of the years 1970 to 2200", s)
+	}
 	switches, err := n.cfg.switches()
 	if err != nil {
 		return err
@@ -306,6 +309,9 @@ func (n *Net) summary() string {
 		}
 		c := r.Counts()
 		s += fmt.Sprintf("; %s: %d of %d", r.label(), c.Frames+c.Refused, r.Matched())
+	}
+	if stats.Unordered > 0 {
+		s += fmt.Sprintf("; the order of %d calls came from the Go scheduler, not from the world", stats.Unordered)
 	}
 	return s
 }
