@@ -72,14 +72,13 @@ func (l *lab) run(main func() error) error {
 
 // pause parks the caller on the world's clock.
 func (l *lab) pause(d time.Duration) error {
-	var op vswitch.Op
 	passed := make(chan struct{}, 1)
+	op := vswitch.Op{Kind: vswitch.OpSleep, What: d.String, Try: func() bool { return len(passed) > 0 }}
 	timer := l.clock.AppClock(0).AfterFunc(d, func() {
 		passed <- struct{}{}
 		l.clock.Wake(&op)
 	})
 	defer timer.Stop()
-	op = vswitch.Op{Kind: vswitch.OpSleep, What: d.String, Try: func() bool { return len(passed) > 0 }}
 	return l.clock.Do(&op)
 }
 
