@@ -30,19 +30,28 @@ func busyWorld(t *testing.T) (*vswitch.World, *vswitch.Node) {
 	return w, n
 }
 
-// A sleep of less than a few milliseconds is found, too.
+// A sleep of less than a few milliseconds is found, too; unless the machine has so much else
+// to do that it is over before anybody looks.
 func TestShortSleepIsCaughtWhileOthersAreBusy(t *testing.T) {
 	for _, d := range []time.Duration{300 * time.Microsecond, ms} {
-		w, n := busyWorld(t)
-		err := w.Run(context.Background(), func(context.Context) error {
-			if err := sleep(n, ms); err != nil {
-				return err
+		caught := func() bool {
+			w, n := busyWorld(t)
+			err := w.Run(context.Background(), func(context.Context) error {
+				if err := sleep(n, ms); err != nil {
+					return err
+				}
+				time.Sleep(d)
+				return nil
+			})
+			if err != nil && (!errors.Is(err, vswitch.ErrRealTime) || !strings.Contains(err.Error(), "outside_test.go:")) {
+				t.Errorf("%v: got %v", d, err)
 			}
-			time.Sleep(d)
-			return nil
-		})
-		if !errors.Is(err, vswitch.ErrRealTime) || !strings.Contains(err.Error(), "outside_test.go:") {
-			t.Errorf("%v: got %v", d, err)
+			return err != nil
+		}
+		for tries := 1; !caught(); tries++ {
+			if tries == 50 {
+				t.Fatalf("%v: not caught in %d runs", d, tries)
+			}
 		}
 	}
 }
