@@ -100,7 +100,7 @@ func TestSleepIsCaughtWhileOthersAreBusy(t *testing.T) {
 // However long the dump of all goroutines is, it is read to its end: here it takes about
 // 90 MB, and who waits for a real pipe comes last.
 func TestRealTimeIsCaughtBehindThousandsOfDeepStacks(t *testing.T) {
-	if testing.Short() || raceDetector {
+	if testing.Short() {
 		t.Skip("writes a few hundred megabytes of stacks")
 	}
 	w, n := world(t, vswitch.Config{WallLimit: 5 * time.Minute})

@@ -90,11 +90,12 @@ func TestRouterRedirectsIPv6(t *testing.T) {
 		{name: "with options for its destination", to: beyond, next: 60, payload: append([]byte{udp, 0, 1, 4, 0, 0, 0, 0}, udpTo...), target: []string{"fe80::77"}},
 		{name: "which says its way itself", to: beyond, next: 43, payload: append([]byte{udp, 0, 0, 0, 0, 0, 0, 0}, udpTo...)},
 	} {
-		for _, real := range []bool{false, true} {
+		kinds := []bool{false, true}
+		if c.sent > 1 { // when the next one may be sent is the machine's time, in real time
+			kinds = kinds[:1]
+		}
+		for _, real := range kinds {
 			t.Run(fmt.Sprintf("%s/real=%v", c.name, real), func(t *testing.T) {
-				if real && c.sent > 1 {
-					t.Skip("when the next one may be sent is the machine's time")
-				}
 				if c.addrs == nil {
 					c.addrs, c.source = []string{"fd00:a::fe/64", "fe80::fe/64"}, "fe80::fe"
 				}

@@ -2,7 +2,6 @@ package vnetif
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -142,8 +141,7 @@ type timeoutContext struct {
 
 	mu    sync.Mutex
 	err   error
-	after map[uint64]func() // to be called at the end, by the order in which they came
-	last  uint64
+	after []*func() // to be called at the end, in the order in which they came
 }
 
 // end ends the context, once.
@@ -155,8 +153,8 @@ func (c *timeoutContext) end(err error) {
 	}
 	c.err = err
 	c.signal()
-	for _, i := range slices.Sorted(maps.Keys(c.after)) {
-		go c.after[i]()
+	for _, f := range c.after {
+		go (*f)()
 	}
 	c.after = nil
 }
@@ -183,18 +181,16 @@ func (c *timeoutContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	if c.after == nil {
-		c.after = map[uint64]func(){}
-	}
-	c.last++
-	i := c.last
-	c.after[i] = f
+	c.after = append(c.after, &f)
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		_, waits := c.after[i]
-		delete(c.after, i)
-		return waits
+		i := slices.Index(c.after, &f)
+		if i < 0 {
+			return false
+		}
+		c.after = slices.Delete(c.after, i, i+1)
+		return true
 	}
 }
 
